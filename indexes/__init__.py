@@ -1,0 +1,1 @@
+"""What is stored and found: documents, chunks, vectors and full text."""

@@ -1,0 +1,13 @@
+"""What can go wrong with what is stored; every message says what happened, to what, and the remedy."""
+
+
+class StorageError(Exception):
+    """Base of every error of this package; its message is one line for the person at the keyboard."""
+
+
+class EmbeddingMismatchError(StorageError):
+    """The index was made with another embedding model than the one in use."""
+
+
+class DocumentNotFoundError(StorageError):
+    """No document, or more than one, answers to the given id."""

@@ -1,0 +1,1 @@
+"""The query path and everything a person touches."""

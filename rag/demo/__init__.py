@@ -1,0 +1,1 @@
+"""The documents and questions that `rag demo` shows itself with."""

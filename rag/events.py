@@ -1,0 +1,147 @@
+"""What the query path says while it works: one stream of typed events, rendered by CLI, API, page and notebook."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A chunk chosen for a question, numbered from 1.
+
+    Attributes:
+        score: the fused retrieval score in [0, 1].
+        similarity: cosine of question and passage.
+        start: where its text begins in the document's text, in characters; likewise `end`.
+    """
+
+    number: int
+    document_id: str
+    document_name: str
+    path: str
+    collection: str
+    ordinal: int
+    pages: tuple[int, ...]
+    section: tuple[str, ...]
+    text: str
+    num_tokens: int
+    start: int
+    end: int
+    score: float
+    similarity: float
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for a person: `handbook.pdf, page 3` or `notes.md, Setup > Windows`."""
+        where = [self.document_name]
+        if self.pages:
+            first, last = self.pages[0], self.pages[-1]
+            where.append(f"page {first}" if first == last else f"pages {first} to {last}")
+        elif self.section:
+            where.append(" > ".join(self.section))
+        return ", ".join(where)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A passage number tied to a stretch of the answer and, where one was found, to an exact span of the passage.
+
+    Attributes:
+        origin: `model` when the model wrote `[n]` itself, `matched` when the answer's sentence was matched to
+            the passage afterwards.
+        answer_start: the sentence it stands behind, in characters of the answer; likewise `answer_end`.
+        quote: the supporting span, verbatim from the passage; empty when none was found.
+        quote_start: where the quote begins in the *document's* text, in characters; likewise `quote_end`.
+        support: share of the sentence's content terms (weighted by rarity) that the quote contains, 0 to 1.
+        verified: whether support was high enough to show the citation as checked.
+    """
+
+    number: int
+    origin: str
+    answer_start: int
+    answer_end: int
+    quote: str
+    quote_start: int
+    quote_end: int
+    support: float
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer cost.
+
+    Attributes:
+        ttft_s: from the question to the first token of the answer, retrieval included.
+        prompt_tokens: tokens of the whole prompt, of which `cached_tokens` were not computed again.
+        tokens_per_s: decoding speed after the first token; None when fewer than two tokens came.
+    """
+
+    model: str
+    retrieval_s: float
+    ttft_s: float | None
+    total_s: float
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    tokens_per_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalEvent:
+    """The passages the answer will be made from, best first; sent before any token."""
+
+    type: ClassVar[str] = "retrieval"
+    question: str
+    passages: tuple[Passage, ...]
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEvent:
+    """A piece of the answer: whole UTF-8 characters, as soon as they are known."""
+
+    type: ClassVar[str] = "token"
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CitationEvent:
+    """A citation of the sentence just finished."""
+
+    type: ClassVar[str] = "citation"
+    citation: Citation
+
+
+@dataclass(frozen=True, slots=True)
+class DoneEvent:
+    """The whole answer and what it cost; the last event of a stream that did not fail.
+
+    Attributes:
+        answered: False when the documents do not answer the question and the answer says so.
+        finish_reason: `stop`, `length`, `cancelled` or `declined`.
+    """
+
+    type: ClassVar[str] = "done"
+    answer: str
+    answered: bool
+    finish_reason: str
+    citations: tuple[Citation, ...]
+    cost: Cost
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorEvent:
+    """The answer failed; one line for a person. The last event of a stream that failed."""
+
+    type: ClassVar[str] = "error"
+    message: str
+
+
+AnswerEvent = RetrievalEvent | TokenEvent | CitationEvent | DoneEvent | ErrorEvent
+
+
+def to_json(event: Any) -> dict[str, Any]:
+    """An event as a JSON object, with its type under `type`."""
+    return {"type": event.type, **asdict(event)}

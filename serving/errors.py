@@ -1,0 +1,21 @@
+"""What can go wrong between a prompt and its tokens; every message says what happened and the remedy."""
+
+
+class ServingError(Exception):
+    """Base of every error of this package; its message is one line for the person at the keyboard."""
+
+
+class ModelNotFoundError(ServingError):
+    """The model is not on this machine and could not be fetched."""
+
+
+class ModelFormatError(ServingError):
+    """The file or folder is not a model that the engine can run."""
+
+
+class PromptTooLongError(ServingError):
+    """The prompt does not fit the model's context."""
+
+
+class InvalidRequestError(ServingError):
+    """A sampling parameter or a prompt is out of range."""
