@@ -1,0 +1,180 @@
+"""Weight formats of the linear layers: float32 and bfloat16 as they are, int8 with integer matrix products.
+
+int8: weights are rounded to 8 bits with one scale per output channel, activations with one scale per token as they
+come (W8A8, as in LLM.int8 and SmoothQuant without outlier handling). On x86 the product runs on oneDNN's prepacked
+integer kernel; where that is missing or fails its check, on `torch._int_mm`, or on the weights turned back to floats.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import StrEnum
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class WeightFormat(StrEnum):
+    """How the matrices of a model are held in memory."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+    INT8 = "int8"
+
+    @property
+    def activation_dtype(self) -> torch.dtype:
+        """The type of everything between two matrices; int8 products give float32."""
+        return torch.bfloat16 if self is WeightFormat.BF16 else torch.float32
+
+    @property
+    def bytes_per_weight(self) -> int:
+        """Bytes of one matrix weight, scales left out."""
+        return {WeightFormat.FLOAT32: 4, WeightFormat.BF16: 2, WeightFormat.INT8: 1}[self]
+
+
+class Linear(Protocol):
+    """`y = x W^T + b` in some format."""
+
+    num_bytes: int
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """[num_tokens, in_features] to [num_tokens, out_features], in the format's activation type."""
+        ...
+
+
+class FloatLinear:
+    """Weights in float32 or bfloat16."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, dtype: torch.dtype) -> None:
+        self._weight = weight.to(dtype)
+        self._bias = None if bias is None else bias.to(dtype)
+        self.num_bytes = self._weight.nbytes
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x, self._weight, self._bias)
+
+
+class Int8Linear:
+    """int8 weights with a scale per output channel, int8 activations with a scale per token."""
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
+        self._bias = None if bias is None else bias.float()
+        self._matmul = best_int8_kernel(weight.device.type)(weight, scale)
+        self.num_bytes = weight.nbytes + scale.nbytes
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        product = self._matmul(x)
+        return product if self._bias is None else product.add_(self._bias)
+
+
+def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rounds each row to int8 with its own scale.
+
+    Returns:
+        int8 values in [-127, 127], [rows, columns], and float32 scales, [rows], so that `values * scale[:, None]`
+        is the weight to within half a scale.
+    """
+    weight = weight.float()
+    scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127.0
+    values = torch.round(weight / scale.unsqueeze(1)).clamp_(-127, 127).to(torch.int8)
+    return values, scale
+
+
+class OneDnnInt8:
+    """oneDNN's prepacked int8 product. It takes unsigned activations; signed ones fall to a slow reference path."""
+
+    name = "onednn"
+    _ZERO_POINT = 128
+    _ROUNDING = 0.5  # conversion to an integer cuts off; all values are positive
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
+        self._packed = torch.ops.onednn.qlinear_prepack(weight.contiguous(), None)
+        self._scale = scale / 127.0
+        self._weight_zero_point = torch.zeros(len(scale), dtype=torch.int32)
+        self._offset = torch.tensor(self._ZERO_POINT + self._ROUNDING)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        peak = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12)
+        quantized = torch.addcdiv(self._offset, x, peak, value=127.0).to(torch.uint8)
+        product = torch.ops.onednn.qlinear_pointwise(
+            quantized,
+            1.0,
+            self._ZERO_POINT,
+            self._packed,
+            self._scale,
+            self._weight_zero_point,
+            None,
+            1.0,
+            0,
+            torch.float32,
+            "none",
+            [],
+            "",
+        )
+        return product.mul_(peak)
+
+
+class TorchInt8:
+    """PyTorch's public integer product; sums stay exact in int32."""
+
+    name = "int_mm"
+    _MIN_ROWS = 17  # CUDA's kernel asks for more than 16
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
+        self._weight = weight.t()
+        self._scale = scale / 127.0
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        peak = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12)
+        quantized = torch.round(x / peak * 127.0).to(torch.int8)
+        missing = max(0, self._MIN_ROWS - len(x))
+        padded = functional.pad(quantized, (0, 0, 0, missing)) if missing else quantized
+        product = torch._int_mm(padded, self._weight)[: len(x)]  # noqa: SLF001 - PyTorch's only integer matmul
+        return product * self._scale * peak
+
+
+class DequantizedInt8:
+    """The int8 weights turned back to floats: what is left where no integer kernel works."""
+
+    name = "dequantized"
+
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
+        self._weight = (weight.float() * scale.unsqueeze(1)).to(torch.bfloat16)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.linear(x.to(torch.bfloat16), self._weight).float()
+
+
+Int8Kernel = type[OneDnnInt8] | type[TorchInt8] | type[DequantizedInt8]
+
+
+@cache
+def best_int8_kernel(device_type: str) -> Int8Kernel:
+    """The first kernel that gives right products on this machine; checked once, on a small matrix."""
+    candidates: tuple[Int8Kernel, ...] = (TorchInt8,) if device_type == "cuda" else (OneDnnInt8, TorchInt8)
+    for kernel in candidates:
+        try:
+            if int8_kernel_error(kernel, device_type) < 0.02:  # noqa: PLR2004 - 8-bit rounding gives about 0.01
+                return kernel
+        except (RuntimeError, AttributeError, NotImplementedError) as error:
+            logger.info("int8 kernel %s does not run here: %s", kernel.name, error)
+    logger.warning("no int8 kernel works on this machine; int8 weights are used through bfloat16 products")
+    return DequantizedInt8
+
+
+def int8_kernel_error(kernel: Callable[..., Callable[[torch.Tensor], torch.Tensor]], device_type: str) -> float:
+    """Relative error of a kernel's product against float32, on fixed random values of one and of many rows."""
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(64, 96, generator=generator)
+    x = torch.randn(33, 96, generator=generator)
+    multiply = kernel(*(part.to(device_type) for part in quantize_rows(weight)))
+    expected = x @ weight.t()
+    got = torch.cat((multiply(x[:1].to(device_type)), multiply(x[1:].to(device_type)))).cpu()
+    return float((got - expected).norm() / expected.norm())

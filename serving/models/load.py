@@ -1,0 +1,122 @@
+"""From a model's name or path to a runtime that answers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.errors import ModelNotFoundError
+from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetch_from_hub, hub_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from serving.engine.quantize import WeightFormat
+    from serving.models.prepared import PreparedModel
+    from serving.models.tokenizer import Tokenizer
+    from serving.native import NativeRuntime
+
+    Notify = Callable[[str], None]
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_model(name: str, models_folder: Path) -> Path | None:
+    """Where a model is on this machine: a path, the bundled model's name, or one fetched from the hub before."""
+    if name == BUNDLED_NAME:
+        file = models_folder / BUNDLED_FILE
+        return file if file.is_file() else None
+    path = Path(name).expanduser()
+    if path.exists():
+        return path.resolve()
+    if _HUB_NAME.fullmatch(name) and hub_folder(name, models_folder).is_dir():
+        return hub_folder(name, models_folder)
+    return None
+
+
+def pull_model(name: str, models_folder: Path, notify: Notify) -> Path:
+    """The model's place on this machine, fetched if it is not there yet.
+
+    Raises:
+        ModelNotFoundError: it is neither a path nor a name that can be fetched.
+    """
+    found = find_model(name, models_folder)
+    if found is not None:
+        return found
+    if name == BUNDLED_NAME:
+        return fetch_bundled(models_folder, notify)
+    if _HUB_NAME.fullmatch(name) and not name.startswith(("./", "../")):
+        return fetch_from_hub(name, models_folder, notify)
+    raise ModelNotFoundError(
+        f"there is no model {name!r}: give the path of a .gguf file or model folder, a hub name such as "
+        f"Qwen/Qwen3-0.6B, or {BUNDLED_NAME}"
+    )
+
+
+def list_models(models_folder: Path) -> list[tuple[str, Path]]:
+    """Names and places of the models kept in the models folder."""
+    bundled = find_model(BUNDLED_NAME, models_folder)
+    models = [(BUNDLED_NAME, bundled)] if bundled else []
+    if models_folder.is_dir():
+        for entry in sorted(models_folder.iterdir()):
+            if "--" in entry.name and (entry / "config.json").is_file():
+                models.append((entry.name.replace("--", "/", 1), entry))
+            elif entry.suffix == ".gguf" and entry.name != BUNDLED_FILE:
+                models.append((str(entry), entry))
+    return models
+
+
+def open_model(name: str, models_folder: Path, notify: Notify) -> PreparedModel:
+    """Finds or fetches a model and reads its header."""
+    path = pull_model(name, models_folder, notify)
+    from serving.models.prepared import prepare
+
+    return prepare(path, models_folder, notify)
+
+
+def load_tokenizer(model: PreparedModel) -> Tokenizer:
+    """The model's tokenizer alone; its weights stay on disk."""
+    from serving.models.tokenizer import Tokenizer
+
+    return Tokenizer(model.tokenizer_file)
+
+
+def load_runtime(
+    model: PreparedModel,
+    weight_format: WeightFormat,
+    *,
+    notify: Notify,
+    device: str = "auto",
+    num_threads: int | None = None,
+    prefix_budget_bytes: int = 256 << 20,
+) -> NativeRuntime:
+    """Loads a model's weights and makes it ready to answer.
+
+    Args:
+        device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
+        num_threads: CPU threads of this process's matrix products; None leaves PyTorch's choice.
+    """
+    import torch
+
+    from serving.engine.engine import Engine
+    from serving.engine.model import Model
+    from serving.models.chat import ChatTemplate
+    from serving.models.prepared import KeepingSource, open_weights
+    from serving.native import NativeRuntime
+
+    if num_threads is not None:
+        torch.set_num_threads(num_threads)
+    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
+    tokenizer = load_tokenizer(model)
+    texts = model.tokenizer_config()
+    template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
+    source = open_weights(model, weight_format)
+
+    def progress(done: int, total: int) -> None:
+        notify(f"loading {model.name} ({weight_format}), layer {done} of {total}")
+
+    weights = Model(model.config, source, weight_format, place, progress)
+    if isinstance(source, KeepingSource):
+        source.keep()
+    return NativeRuntime(model.name, Engine(weights, tokenizer, prefix_budget_bytes=prefix_budget_bytes), template)

@@ -1,0 +1,227 @@
+"""Models as they are kept for quick loading: configuration, tokenizer, and weights already in their format.
+
+Reading a GGUF header and quantizing take seconds; both are done once and kept in `prepared/` of the models folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+
+from serving.engine.config import ModelConfig
+from serving.engine.quantize import WeightFormat
+from serving.errors import ModelFormatError
+from serving.models import gguf
+from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, safetensors_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+_LAYOUT = "1"  # changes whenever what is kept changes meaning
+_SAMPLE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedModel:
+    """A model whose header has been read.
+
+    Attributes:
+        path: the GGUF file or Hugging Face folder it came from.
+        folder: where what was prepared from it is kept.
+        fingerprint: of the original files; states computed with one model are never used with another.
+    """
+
+    name: str
+    path: Path
+    folder: Path
+    fingerprint: str
+    config: ModelConfig
+
+    @property
+    def tokenizer_file(self) -> Path:
+        """The model's `tokenizer.json`."""
+        return self.folder / "tokenizer.json"
+
+    def tokenizer_config(self) -> dict[str, Any]:
+        """Chat template and special tokens."""
+        return _read_json(self.folder / "tokenizer_config.json")
+
+    def weights_file(self, weight_format: WeightFormat) -> Path:
+        """Where the weights are kept in a format."""
+        return self.folder / f"{weight_format}.safetensors"
+
+
+def prepare(path: Path, models_folder: Path, notify: Callable[[str], None]) -> PreparedModel:
+    """Reads a model's header, or what was kept of it.
+
+    Raises:
+        ModelFormatError: it is not a model that the engine can run.
+    """
+    fingerprint = _fingerprint(path)
+    name = path.stem if path.is_file() else path.name
+    folder = models_folder / "prepared" / f"{name}-{fingerprint[:12]}"
+    if not (folder / "config.json").is_file():
+        notify(f"reading {path.name} for the first time")
+        _prepare_into(folder, path)
+    try:
+        config = ModelConfig.from_hf(_read_json(folder / "config.json"))
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
+    return PreparedModel(name, path, folder, fingerprint, config)
+
+
+def open_weights(model: PreparedModel, weight_format: WeightFormat) -> WeightSource:
+    """Weights in the format asked for: as kept from an earlier load, or from the original."""
+    kept = model.weights_file(weight_format)
+    if kept.is_file():
+        try:
+            return SafetensorsSource([kept])
+        except ModelFormatError:
+            logger.warning("%s is damaged and will be made anew", kept)
+            kept.unlink()
+    if model.path.is_file():
+        reader = gguf.open_gguf(model.path)
+        source: WeightSource = GgufSource(reader, model.config, permuted=gguf.rotary_pairs(reader))
+    else:
+        source = SafetensorsSource(safetensors_files(model.path))
+        if weight_format is not WeightFormat.INT8:
+            return source
+    return source if weight_format is WeightFormat.FLOAT32 else KeepingSource(source, kept)
+
+
+class KeepingSource:
+    """Gives weights from another source, and can then keep what it gave for the next load."""
+
+    def __init__(self, source: WeightSource, file: Path) -> None:
+        self._source = source
+        self._file = file
+        self._given: dict[str, torch.Tensor] = {}
+
+    def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> torch.Tensor:
+        """See `WeightSource`; matrices in bfloat16, as every format but float32 uses them."""
+        weight = self._source.tensor(name, shape)
+        self._given[name] = weight.to(torch.bfloat16) if weight.ndim > 1 else weight
+        return self._given[name]
+
+    def int8_rows(self, name: str, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """See `WeightSource`."""
+        values, scale = self._source.int8_rows(name, shape)
+        self._given[name + ".int8"], self._given[name + ".scale"] = values, scale
+        return values, scale
+
+    def keep(self) -> None:
+        """Writes what was given, whole or not at all; a disk that is full only costs the next load its speed."""
+        partial = self._file.with_suffix(".partial")
+        try:
+            save_file({name: weight.contiguous() for name, weight in self._given.items()}, partial)
+            partial.replace(self._file)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            logger.warning("%s could not be kept (%s); the next load will take as long", self._file, error)
+
+
+def _prepare_into(folder: Path, path: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    try:
+        if path.is_file():
+            _prepare_gguf(temporary, path)
+        else:
+            _prepare_folder(temporary, path)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.replace(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _prepare_gguf(target: Path, path: Path) -> None:
+    reader = gguf.open_gguf(path)
+    config = gguf.read_config(reader)
+    config["attention_bias"] = any(tensor.name.endswith("attn_q.bias") for tensor in reader.tensors)
+    _write_json(target / "config.json", config)
+    _write_json(target / "tokenizer_config.json", gguf.read_tokenizer_config(reader))
+    gguf.read_tokenizer(reader).save(str(target / "tokenizer.json"))
+
+
+def _prepare_folder(target: Path, path: Path) -> None:
+    if not (path / "config.json").is_file():
+        raise ModelFormatError(f"{path}: not a model folder, it has no config.json")
+    config = _read_json(path / "config.json")
+    generation = path / "generation_config.json"
+    if generation.is_file():
+        config["eos_token_id"] = _read_json(generation).get("eos_token_id", config.get("eos_token_id"))
+    _write_json(target / "config.json", config)
+    _write_json(target / "tokenizer_config.json", _folder_tokenizer_config(path))
+    if (path / "tokenizer.json").is_file():
+        shutil.copyfile(path / "tokenizer.json", target / "tokenizer.json")
+    else:
+        _convert_tokenizer(path, target)
+
+
+def _folder_tokenizer_config(path: Path) -> dict[str, Any]:
+    file = path / "tokenizer_config.json"
+    stored = _read_json(file) if file.is_file() else {}
+    template = stored.get("chat_template")
+    if isinstance(template, list):
+        template = next((entry["template"] for entry in template if entry.get("name") == "default"), None)
+    if (path / "chat_template.jinja").is_file():
+        template = (path / "chat_template.jinja").read_text(encoding="utf-8")
+    tokens = {name: _token_text(stored.get(name)) for name in ("bos_token", "eos_token")}
+    return {"chat_template": template, **tokens}
+
+
+def _token_text(token: str | dict[str, Any] | None) -> str | None:
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def _convert_tokenizer(path: Path, target: Path) -> None:
+    from transformers import AutoTokenizer
+
+    try:
+        AutoTokenizer.from_pretrained(path).backend_tokenizer.save(str(target / "tokenizer.json"))
+    except (OSError, ValueError, AttributeError, ImportError) as error:
+        raise ModelFormatError(f"{path}: no tokenizer that can be read ({error})") from error
+
+
+def _fingerprint(path: Path) -> str:
+    """SHA-256 over names, sizes and both ends of the files; the middle of a large file is not read."""
+    if path.is_file():
+        files = [path]
+    else:
+        names = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model")
+        files = sorted(file for pattern in names for file in path.glob(pattern))
+    digest = hashlib.sha256(_LAYOUT.encode())
+    for file in files:
+        size = file.stat().st_size
+        digest.update(f"{file.name} {size}".encode())
+        with file.open("rb") as handle:
+            digest.update(handle.read(_SAMPLE_BYTES))
+            handle.seek(max(0, size - _SAMPLE_BYTES))
+            digest.update(handle.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(f"{file}: cannot be read ({error})") from error
+    if not isinstance(content, dict):
+        raise ModelFormatError(f"{file}: not a JSON object")
+    return content
+
+
+def _write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=1), encoding="utf-8")

@@ -1,0 +1,56 @@
+"""The native engine as a runtime: renders the chat template, encodes each segment alone, streams the answer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from serving.engine.engine import EncodedPrompt, Engine
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
+    from serving.models.chat import ChatTemplate
+    from serving.runtime import Completion, Prompt, SamplingParams, TextPiece
+
+
+class NativeRuntime:
+    """Runs a model of this machine in this process; see `serving.runtime.Runtime`."""
+
+    def __init__(self, name: str, engine: Engine, template: ChatTemplate) -> None:
+        self.name = name
+        self.engine = engine
+        self.context_length = engine.model.config.max_position
+        self._template = template
+        self._encode_frame = lru_cache(maxsize=16)(self._encode_frame_once)
+
+    def encode(self, prompt: Prompt) -> EncodedPrompt:
+        """Token ids of a prompt: the template's tokens around passages and question, which are plain text."""
+        before, after = self._encode_frame(prompt.instructions)
+        encode = self.engine.tokenizer.encode
+        parts = [encode(text) for text in (*prompt.passages, prompt.question)]
+        return EncodedPrompt(before, tuple(token_id for part in parts for token_id in part) + after)
+
+    def count_tokens(self, prompt: Prompt) -> int:
+        """See `Runtime`."""
+        return len(self.encode(prompt).token_ids)
+
+    def stream(
+        self, prompt: Prompt, params: SamplingParams, cancel: threading.Event | None = None
+    ) -> Iterator[TextPiece | Completion]:
+        """See `Runtime`."""
+        return self.engine.stream(self.encode(prompt), params, cancel)
+
+    def warm_up(self, instructions: str) -> None:
+        """Computes the instructions' states before the first question comes."""
+        self.engine.keep_prefix(self._encode_frame(instructions)[0])
+
+    def close(self) -> None:
+        """See `Runtime`."""
+        self.engine.prefixes.clear()
+
+    def _encode_frame_once(self, instructions: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        encode = self.engine.tokenizer.encode_template
+        before, after = self._template.around(instructions)
+        return tuple(encode(before)), tuple(encode(after))
