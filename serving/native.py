@@ -36,6 +36,10 @@ class NativeRuntime:
         """See `Runtime`."""
         return len(self.encode(prompt).token_ids)
 
+    def count_text_tokens(self, text: str) -> int:
+        """See `Runtime`."""
+        return len(self.engine.tokenizer.encode(text))
+
     def stream(
         self, prompt: Prompt, params: SamplingParams, cancel: threading.Event | None = None
     ) -> Iterator[TextPiece | Completion]:

@@ -137,6 +137,10 @@ class Runtime(Protocol):
         """Tokens that the prompt will have, the template's own included."""
         ...
 
+    def count_text_tokens(self, text: str) -> int:
+        """Tokens of a passage or question alone."""
+        ...
+
     def stream(
         self, prompt: Prompt, params: SamplingParams, cancel: threading.Event | None = None
     ) -> Iterator[TextPiece | Completion]:

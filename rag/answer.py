@@ -1,0 +1,159 @@
+"""One question to one stream of events: retrieve, decide whether the documents bear on it, prompt, stream, cite."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rag.cite import CitationStream
+from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
+from rag.errors import KNOWN_ERRORS, RagError
+from rag.prompt import NOT_ANSWERED, build_prompt
+from serving.runtime import Completion, TextPiece
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+
+    from rag.retrieve import Retriever
+    from serving.runtime import Runtime, SamplingParams
+
+MAX_QUESTION_CHARACTERS = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """How one question is answered.
+
+    Attributes:
+        min_relevance: below it the answer says that the documents do not answer, and the model is not asked.
+        context_tokens: budget of the prompt.
+    """
+
+    collection: str
+    top_k: int
+    context_tokens: int
+    min_relevance: float
+    sampling: SamplingParams
+
+
+def answer(
+    question: str,
+    settings: AskSettings,
+    retriever: Callable[[], Retriever],
+    runtime: Callable[[], Runtime],
+    cancel: threading.Event | None = None,
+) -> Iterator[AnswerEvent]:
+    """Yields the retrieval, then tokens with their citations, then what it all cost; or an error last.
+
+    Args:
+        retriever: called for the retriever, which may have to be loaded first; `runtime` likewise, and not at
+            all when the documents do not answer.
+    """
+    try:
+        yield from _Answer(_checked(question), settings, cancel).run(retriever, runtime)
+    except KNOWN_ERRORS as error:
+        yield ErrorEvent(str(error))
+
+
+class _Answer:
+    """The state of one answer while it streams."""
+
+    def __init__(self, question: str, settings: AskSettings, cancel: threading.Event | None) -> None:
+        self._question = question
+        self._settings = settings
+        self._cancel = cancel
+        self._asked_at = time.perf_counter()
+        self._retrieval_s = 0.0
+        self._first_token_at: float | None = None
+
+    def run(self, get_retriever: Callable[[], Retriever], get_runtime: Callable[[], Runtime]) -> Iterator[AnswerEvent]:
+        retriever = get_retriever()
+        self._asked_at = time.perf_counter()
+        found = retriever.retrieve(self._question, self._settings.collection, self._settings.top_k)
+        self._retrieval_s = time.perf_counter() - self._asked_at
+        yield RetrievalEvent(self._question, found.passages, self._retrieval_s)
+        if not found.passages or found.relevance < self._settings.min_relevance:
+            yield from self._decline()
+            return
+        loading_since = time.perf_counter()
+        runtime = get_runtime()
+        self._asked_at += time.perf_counter() - loading_since
+        prompt = build_prompt(self._question, found.passages, runtime, self._settings.context_tokens)
+        shown = found.passages[: len(prompt.passages)]
+        citations = CitationStream(
+            self._question, shown, lambda wanted: retriever.term_weights(self._settings.collection, wanted)
+        )
+        completion: Completion | None = None
+        for piece in runtime.stream(prompt, self._settings.sampling, self._cancel):
+            if isinstance(piece, TextPiece):
+                yield from self._timed(citations.push(piece.text))
+            else:
+                completion = piece
+        yield from self._timed(citations.finish())
+        if completion is None:
+            raise RagError(f"the answer of {runtime.name} ended without a result; ask again")
+        yield self._done(citations, completion, runtime.name)
+
+    def _timed(self, events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]:
+        for event in events:
+            if isinstance(event, TokenEvent) and self._first_token_at is None:
+                self._first_token_at = time.perf_counter()
+            yield event
+
+    def _decline(self) -> Iterator[AnswerEvent]:
+        yield from self._timed(iter([TokenEvent(NOT_ANSWERED)]))
+        cost = self._cost("none", prompt_tokens=0, cached_tokens=0, completion_tokens=0, tokens_per_s=None)
+        yield DoneEvent(NOT_ANSWERED, answered=False, finish_reason="declined", citations=(), cost=cost)
+
+    def _done(self, citations: CitationStream, completion: Completion, model: str) -> DoneEvent:
+        cost = self._cost(
+            model,
+            prompt_tokens=completion.prompt_tokens,
+            cached_tokens=completion.cached_tokens,
+            completion_tokens=completion.completion_tokens,
+            tokens_per_s=completion.tokens_per_s,
+        )
+        answered = not citations.answer.startswith(NOT_ANSWERED.rstrip("."))
+        return DoneEvent(
+            citations.answer, answered, str(completion.finish_reason), tuple(citations.citations), cost
+        )
+
+    def _cost(
+        self,
+        model: str,
+        *,
+        prompt_tokens: int,
+        cached_tokens: int,
+        completion_tokens: int,
+        tokens_per_s: float | None,
+    ) -> Cost:
+        first = self._first_token_at
+        return Cost(
+            model=model,
+            retrieval_s=self._retrieval_s,
+            ttft_s=None if first is None else first - self._asked_at,
+            total_s=time.perf_counter() - self._asked_at,
+            prompt_tokens=prompt_tokens,
+            cached_tokens=cached_tokens,
+            completion_tokens=completion_tokens,
+            tokens_per_s=tokens_per_s,
+        )
+
+
+def _checked(question: str) -> str:
+    """The question without surrounding space.
+
+    Raises:
+        RagError: it is empty, or longer than a question is.
+    """
+    question = question.strip()
+    if not question:
+        raise RagError("the question is empty")
+    if len(question) > MAX_QUESTION_CHARACTERS:
+        raise RagError(
+            f"the question has {len(question):,} characters, {MAX_QUESTION_CHARACTERS:,} are allowed; "
+            "put long texts into a document"
+        )
+    return question

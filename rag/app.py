@@ -1,0 +1,258 @@
+"""The whole product behind one object: `Rag.open(home).ask("…")`. CLI, API, page and notebook all stand on it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+
+from rag.answer import AskSettings, answer
+from rag.config import load_settings
+from rag.prompt import INSTRUCTIONS
+from serving.runtime import SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from indexes import Index
+    from indexes.types import Chunk, CollectionInfo, Document
+    from ingest.embed import Embedder
+    from ingest.events import IngestEvent
+    from rag.config import Settings
+    from rag.events import AnswerEvent, Passage
+    from rag.retrieve import Retriever
+    from serving.models.prepared import PreparedModel
+    from serving.native import NativeRuntime
+
+    Notify = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is there: index, models, and whether they are loaded."""
+
+    home: Path
+    collections: tuple[CollectionInfo, ...]
+    index_bytes: int
+    generation: int
+    model: str
+    weight_format: str
+    model_found: bool
+    model_loaded: bool
+
+
+class Rag:
+    """Question answering over the documents of one home folder.
+
+        with Rag.open() as rag:
+            for event in rag.ingest([Path("docs")]): ...
+            for event in rag.ask("What is the notice period?"):
+                if event.type == "token":
+                    print(event.text, end="")
+
+    Models are loaded at first use. Everything may be called from several threads; answers take turns.
+
+    Args:
+        notify: told in one line what is being fetched or loaded, while that takes time.
+    """
+
+    def __init__(self, settings: Settings, notify: Notify | None = None) -> None:
+        self.settings = settings
+        self._notify = notify or (lambda _: None)
+        self._loading = threading.RLock()
+        self._runtime: NativeRuntime | None = None
+
+    @classmethod
+    def open(
+        cls, home: Path | None = None, settings: Settings | None = None, notify: Notify | None = None
+    ) -> Self:
+        """Opens a home folder, which is made at the first ingest if it does not exist.
+
+        Args:
+            home: None for `RAG_HOME` or `~/.readonce`. Ignored when `settings` are given.
+        """
+        return cls(settings or load_settings(home), notify)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def index(self) -> Index:
+        """What is stored; opening it does not load a model."""
+        from indexes import Index
+
+        return Index.open(self.settings.index_folder)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedding model, loaded at its first text."""
+        from ingest.embed import Embedder
+
+        return Embedder()
+
+    @cached_property
+    def model(self) -> PreparedModel:
+        """The LLM on disk, fetched if it is not there; its weights are not loaded."""
+        from serving.models.load import open_model
+
+        return open_model(self.settings.model, self.settings.models_folder, self._notify)
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """Searches the index; checks that its vectors are the embedding model's."""
+        from rag.retrieve import Retriever
+
+        self.index.require_identity(self.embedder.identity)
+        return Retriever(
+            self.index,
+            self.embedder,
+            candidates=self.settings.candidates,
+            dense_weight=self.settings.dense_weight,
+        )
+
+    @property
+    def runtime(self) -> NativeRuntime:
+        """The LLM, loaded."""
+        with self._loading:
+            if self._runtime is None:
+                self._runtime = self._load_runtime()
+            return self._runtime
+
+    def ingest(
+        self,
+        paths: Sequence[Path],
+        *,
+        collection: str | None = None,
+        cancel: threading.Event | None = None,
+        upload_name: str | None = None,
+    ) -> Iterator[IngestEvent]:
+        """Brings files and folders into a collection, and says how it goes; see `ingest.events`.
+
+        Args:
+            upload_name: for a single file that came over the network: the name it is known by.
+        """
+        from ingest.extract.sandbox import ExtractLimits
+        from ingest.pipeline import IngestSettings, ingest
+        from serving.models.load import load_tokenizer
+
+        self.index.require_identity(self.embedder.identity)
+        limits = ExtractLimits(
+            timeout_s=self.settings.extract_timeout_s, memory_bytes=self.settings.extract_memory_mb << 20
+        )
+        yield from ingest(
+            paths,
+            collection=collection or self.settings.collection,
+            index=self.index,
+            embedder=self.embedder,
+            token_offsets=load_tokenizer(self.model).token_offsets,
+            settings=IngestSettings(self.settings.chunk_tokens, self.settings.chunk_overlap, limits),
+            cancel=cancel,
+            upload_name=upload_name,
+        )
+
+    def search(
+        self, question: str, *, collection: str | None = None, limit: int | None = None
+    ) -> tuple[Passage, ...]:
+        """The passages that bear on a question, best first."""
+        name = collection or self.settings.collection
+        return self._loaded_retriever().retrieve(question, name, limit or self.settings.top_k).passages
+
+    def ask(
+        self,
+        question: str,
+        *,
+        collection: str | None = None,
+        cancel: threading.Event | None = None,
+        max_new_tokens: int | None = None,
+        temperature: float | None = None,
+        top_k: int | None = None,
+    ) -> Iterator[AnswerEvent]:
+        """Answers a question from the documents; see `rag.events` for what is yielded.
+
+        Args:
+            cancel: set it, from any thread, to end the answer within a token.
+        """
+        settings = self.settings
+        sampling = SamplingParams(
+            max_new_tokens=settings.max_new_tokens if max_new_tokens is None else max_new_tokens,
+            temperature=settings.temperature if temperature is None else temperature,
+            repetition_penalty=settings.repetition_penalty,
+        )
+        asked = AskSettings(
+            collection=collection or settings.collection,
+            top_k=top_k or settings.top_k,
+            context_tokens=settings.context_tokens,
+            min_relevance=settings.min_relevance,
+            sampling=sampling,
+        )
+        return answer(question, asked, self._loaded_retriever, lambda: self.runtime, cancel)
+
+    def documents(self, collection: str | None = None) -> list[Document]:
+        """What is stored in a collection, or in all of them."""
+        return self.index.documents(collection)
+
+    def show(self, document_id: str, collection: str | None = None) -> tuple[Document, tuple[Chunk, ...]]:
+        """A document and its chunks, by its id or the beginning of it."""
+        document = self.index.document(document_id, collection)
+        return document, self.index.chunks(document)
+
+    def delete(self, document_id: str, collection: str | None = None) -> Document:
+        """Removes a document and everything made from it."""
+        return self.index.delete(document_id, collection)
+
+    def verify(self) -> list[str]:
+        """What is wrong with the index, a line each; nothing when all is well."""
+        return self.index.verify()
+
+    def status(self) -> Status:
+        """What is there."""
+        from serving.models.load import find_model
+
+        folder = self.settings.index_folder
+        return Status(
+            home=self.settings.home,
+            collections=tuple(self.index.collections()),
+            index_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            generation=self.index.generation,
+            model=self.settings.model,
+            weight_format=self.settings.weight_format,
+            model_found=find_model(self.settings.model, self.settings.models_folder) is not None,
+            model_loaded=self._runtime is not None,
+        )
+
+    def warm_up(self) -> None:
+        """Loads both models and computes the instructions' states, so that the first question waits for nothing."""
+        self._loaded_retriever()
+        self.embedder.load()
+        self.runtime.warm_up(INSTRUCTIONS)
+
+    def close(self) -> None:
+        """Closes the index and frees the models."""
+        if "index" in self.__dict__:
+            self.index.close()
+        if self._runtime is not None:
+            self._runtime.close()
+            self._runtime = None
+
+    def _loaded_retriever(self) -> Retriever:
+        with self._loading:
+            return self.retriever
+
+    def _load_runtime(self) -> NativeRuntime:
+        from serving.engine.quantize import WeightFormat
+        from serving.models.load import load_runtime
+
+        settings = self.settings
+        return load_runtime(
+            self.model,
+            WeightFormat(settings.weight_format),
+            notify=self._notify,
+            device=settings.device,
+            num_threads=settings.num_threads,
+            prefix_budget_bytes=settings.prefix_cache_mb << 20,
+        )

@@ -1,0 +1,213 @@
+"""Citations: markers in a streamed answer resolved to passages, and each sentence checked against its source.
+
+A number always resolves to a passage: markers that do not are taken out of the stream before anyone sees them. A
+quote is always a real span. A sentence without a marker is matched to the passage that supports it, or to none; the
+bar for that is fixed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rag.events import Citation, CitationEvent, Passage, TokenEvent
+from rag.terms import numbers, terms
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    TermWeights = Callable[[Iterable[str]], dict[str, float]]
+
+MIN_SUPPORT = 0.6
+_QUESTION_SHARE = 0.3  # how much the question's terms count when a passage is looked for, beside the sentence's
+
+_MARKER = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_MARKER_BEGUN = re.compile(r"\[[\d\s,;]{0,16}$")
+_TRAILING_SPACE = re.compile(r"\s+$")
+_SENTENCE_END = re.compile(r"[.!?…][\"'”’)]*(?:\s*\[\d{1,3}\])*(?=\s)|\n")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:Dr|Mr|Mrs|Ms|Prof|St|No|Nos|vs|cf|approx|ca|Fig|Eq|Inc|Ltd|Co|Jr|Sr|e\.g|i\.e|etc|p|pp)|\b[A-Z])\.$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The span of a passage that supports a sentence best.
+
+    Attributes:
+        start: in characters of the passage's text; likewise `end`.
+        share: of the sentence's terms, weighted by rarity, that the span contains.
+        has_numbers: whether every number of the sentence stands in the passage.
+    """
+
+    start: int
+    end: int
+    share: float
+    has_numbers: bool
+
+    @property
+    def verified(self) -> bool:
+        """Whether the sentence may be shown as checked."""
+        return self.share >= MIN_SUPPORT and self.has_numbers
+
+
+class CitationStream:
+    """Passes an answer's text on as it comes, with a citation behind each sentence as soon as it is finished.
+
+    Args:
+        question: decides between passages that support a sentence equally.
+        term_weights: gives each term its rarity.
+    """
+
+    def __init__(self, question: str, passages: Sequence[Passage], term_weights: TermWeights) -> None:
+        self._question = question
+        self._passages = {passage.number: passage for passage in passages}
+        self._term_weights = term_weights
+        self._held = ""
+        self._sentence_start = 0
+        self._markers: list[int] = []
+        self.answer = ""
+        self.citations: list[Citation] = []
+
+    def push(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
+        """Takes a piece of the answer, and gives what can be shown after it."""
+        ready, self._held = _split_unfinished(self._held + text)
+        yield from self._show(ready)
+
+    def finish(self) -> Iterator[TokenEvent | CitationEvent]:
+        """Gives the rest, when the answer has ended."""
+        rest, self._held = self._held, ""
+        yield from self._show(rest.rstrip())
+        yield from self._end_sentence(len(self.answer))
+
+    def _show(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
+        position = 0
+        for marker in _MARKER.finditer(text):
+            yield from self._show_plain(text[position : marker.start()])
+            position = marker.end()
+            yield from self._show_marker(marker)
+        yield from self._show_plain(text[position:])
+
+    def _show_marker(self, marker: re.Match[str]) -> Iterator[TokenEvent]:
+        known = [int(number) for number in re.findall(r"\d+", marker[1]) if int(number) in self._passages]
+        self._markers += [number for number in known if number not in self._markers]
+        if known:
+            yield self._token("".join(f"[{number}]" for number in known))
+
+    def _show_plain(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
+        """Ends sentences where the text shows that they have ended: markers behind a full stop still belong to it."""
+        while text:
+            boundary = _boundary(self.answer[self._sentence_start :] + text)
+            cut = None if boundary is None else boundary - (len(self.answer) - self._sentence_start)
+            if cut is None or cut >= len(text):
+                yield self._token(text)
+                return
+            if cut > 0:
+                yield self._token(text[:cut])
+            yield from self._end_sentence(len(self.answer))
+            text = text[max(cut, 0) :]
+
+    def _token(self, text: str) -> TokenEvent:
+        self.answer += text
+        return TokenEvent(text)
+
+    def _end_sentence(self, end: int) -> Iterator[CitationEvent]:
+        start, self._sentence_start = self._sentence_start, end
+        sentence = _MARKER.sub("", self.answer[start:end])
+        markers, self._markers = self._markers, []
+        start += len(self.answer[start:end]) - len(self.answer[start:end].lstrip())
+        for citation in self._citations(sentence, markers, start, end):
+            self.citations.append(citation)
+            yield CitationEvent(citation)
+
+    def _citations(self, sentence: str, markers: list[int], start: int, end: int) -> Iterator[Citation]:
+        wanted = set(terms(sentence))
+        if not wanted:
+            return
+        weights = self._term_weights(wanted | set(terms(self._question)))
+        if markers:
+            for number in markers:
+                support = find_support(sentence, self._passages[number], weights)
+                yield self._citation(number, "model", start, end, support)
+            return
+        number, support = self._best(sentence, weights)
+        if support is not None and support.verified:
+            yield self._citation(number, "matched", start, end, support)
+
+    def _best(self, sentence: str, weights: dict[str, float]) -> tuple[int, Support | None]:
+        asked = set(terms(self._question)) - set(terms(sentence))
+        total = sum(weights.values())
+        best_score, best_number, best_support = -1.0, 0, None
+        for number, passage in self._passages.items():
+            support = find_support(sentence, passage, weights)
+            there = asked & set(terms(passage.text))
+            score = support.share + _QUESTION_SHARE * sum(weights[term] for term in there) / total
+            score += support.has_numbers
+            if score > best_score:
+                best_score, best_number, best_support = score, number, support
+        return best_number, best_support
+
+    def _citation(self, number: int, origin: str, start: int, end: int, support: Support) -> Citation:
+        passage = self._passages[number]
+        found = support.share > 0
+        return Citation(
+            number=number,
+            origin=origin,
+            answer_start=start,
+            answer_end=end,
+            quote=passage.text[support.start : support.end] if found else "",
+            quote_start=passage.start + support.start,
+            quote_end=passage.start + (support.end if found else support.start),
+            support=round(support.share, 3),
+            verified=support.verified,
+        )
+
+
+def find_support(sentence: str, passage: Passage, weights: dict[str, float]) -> Support:
+    """The sentence of the passage, or two neighbouring ones, that contains most of a sentence's weighted terms."""
+    wanted = set(terms(sentence))
+    total = sum(weights[term] for term in wanted) or 1.0
+    spans = sentence_spans(passage.text)
+    pairs = [(first[0], second[1]) for first, second in zip(spans, spans[1:], strict=False)]
+    best = (0.0, 0, 0)
+    for start, end in (*spans, *pairs):
+        share = sum(weights[term] for term in wanted & set(terms(passage.text[start:end]))) / total
+        if share > best[0] + 1e-9:
+            best = (share, start, end)
+    share, start, end = best
+    return Support(start, end, share, numbers(sentence) <= numbers(passage.text[start:end]))
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences and lines of a text begin and end, in characters, white space left out."""
+    spans, start = [], 0
+    while start < len(text):
+        length = _boundary(text[start:] + "\nX")
+        end = len(text) if length is None else min(start + length, len(text))
+        stripped = text[start:end].strip()
+        if stripped:
+            first = start + text[start:end].index(stripped)
+            spans.append((first, first + len(stripped)))
+        start = max(end, start + 1)
+    return spans
+
+
+def _split_unfinished(text: str) -> tuple[str, str]:
+    """What can be shown, and what may yet become a marker or stand between a sentence and its marker."""
+    begun = _MARKER_BEGUN.search(text)
+    cut = begun.start() if begun else len(text)
+    space = _TRAILING_SPACE.search(text[:cut])
+    return (text[: space.start()], text[space.start() :]) if space else (text[:cut], text[cut:])
+
+
+def _boundary(text: str) -> int | None:
+    """Length of the first sentence of a text, if what follows shows that it has ended."""
+    for end in _SENTENCE_END.finditer(text):
+        following = text[end.end() :].lstrip()
+        if not text[: end.start()].strip() or not following:
+            continue
+        if end[0] != "\n" and (_ABBREVIATION.search(text[: end.start() + 1]) or following[0].islower()):
+            continue
+        return end.start() if end[0] == "\n" else end.end()
+    return None

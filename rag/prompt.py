@@ -1,0 +1,47 @@
+"""The prompt: instructions, then numbered passages, then the question, within a budget of tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from serving.runtime import Prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rag.events import Passage
+    from serving.runtime import Runtime
+
+INSTRUCTIONS = (
+    "You answer questions from the numbered passages that the user gives you, and from nothing else. "
+    "Answer in one or two short sentences, with the exact names and numbers of the passages. "
+    "After each sentence write the number of the passage it comes from, like [1]."
+)
+NOT_ANSWERED = "The documents do not answer this question."
+
+
+def build_prompt(question: str, passages: Sequence[Passage], runtime: Runtime, max_tokens: int) -> Prompt:
+    """The prompt with as many of the best passages as fit; at least one, whatever its length.
+
+    Args:
+        max_tokens: budget of the whole prompt, the chat template included.
+    """
+    budget = min(max_tokens, runtime.context_length // 2)
+    texts: list[str] = []
+    used = runtime.count_tokens(Prompt(INSTRUCTIONS, (), _question(question)))
+    for passage in passages:
+        text = _numbered(passage)
+        used += runtime.count_text_tokens(text)
+        if used > budget and texts:
+            break
+        texts.append(text)
+    return Prompt(INSTRUCTIONS, tuple(texts), _question(question))
+
+
+def _numbered(passage: Passage) -> str:
+    heading = " > ".join((passage.document_name, *passage.section))
+    return f"[{passage.number}] {heading}\n{passage.text}\n\n"
+
+
+def _question(question: str) -> str:
+    return f"Question: {question}"

@@ -1,0 +1,40 @@
+"""Words that carry meaning, for judging whether one text bears on another."""
+
+from __future__ import annotations
+
+import re
+
+_WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)?")
+_NUMBER = re.compile(r"\d")
+_ENDINGS = ("ingly", "edly", "ing", "ed", "ies", "es", "s", "ly")
+_MIN_STEM = 3
+
+STOP_WORDS = frozenset(
+    "a about above after again all am an and any are as at be because been before being below between both but by "
+    "can could did do does doing down during each few for from further had has have having he her here hers him his "
+    "how i if in into is it its itself just many me more most much must my no nor not now of off on once one only or "
+    "other our out over own per please same she should so some such tell than that the their them then there these "
+    "they this those through to too under until up us very was we were what when where which while who whom why will "
+    "with within would you your".split()
+)
+
+
+def terms(text: str) -> list[str]:
+    """Content words and numbers in order, lower case, without stop words and common endings."""
+    words = (word.casefold().replace("’", "'").removesuffix("'s") for word in _WORD.findall(text))
+    return [stem(word) for word in words if word not in STOP_WORDS]
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers in a text, thousands separators dropped."""
+    return {word.replace(",", "") for word in _WORD.findall(text) if _NUMBER.match(word)}
+
+
+def stem(word: str) -> str:
+    """A word without its most common English ending, so that `charged` meets `charges`."""
+    if _NUMBER.search(word):
+        return word.replace(",", "")
+    for ending in _ENDINGS:
+        if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM:
+            return word.removesuffix(ending) + ("y" if ending == "ies" else "")
+    return word.removesuffix("e") if len(word) > _MIN_STEM else word

@@ -1,0 +1,42 @@
+"""Fixtures that all tests share. The bundled LLM is fetched and prepared once, and kept between runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CACHE = Path(os.environ.get("RAG_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the environment or the home folder of the person who runs it."""
+    for name in [name for name in os.environ if name.startswith("RAG_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("RAG_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def models_folder() -> Path:
+    """A models folder with the bundled LLM, as `rag models pull` leaves it."""
+    from serving.models.fetch import BUNDLED_NAME
+    from serving.models.load import open_model
+
+    folder = CACHE / "models"
+    open_model(BUNDLED_NAME, folder, lambda _: None)
+    return folder
+
+
+@pytest.fixture
+def model_home(models_folder: Path, tmp_path: Path) -> Path:
+    """A fresh home folder that has the bundled LLM."""
+    return link_models(models_folder, tmp_path / "home")
+
+
+def link_models(models_folder: Path, home: Path) -> Path:
+    """Makes a home folder that shares the models of another."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "models").symlink_to(models_folder.absolute(), target_is_directory=True)
+    return home
