@@ -1,0 +1,311 @@
+"""From paths to an index: discover, extract, chunk, embed, write, as one stream of events."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexes.errors import DocumentNotFoundError
+from indexes.types import Document, DocumentRecord
+from ingest.chunk import check_settings, chunk_elements
+from ingest.discover import FoundFile, Problem, discover
+from ingest.errors import ExtractError, IngestCancelledError, IngestSettingsError, UnsupportedFileError
+from ingest.events import (
+    Discovered,
+    FileDone,
+    FileFailed,
+    FileProgress,
+    FileSkipped,
+    FileStarted,
+    Finished,
+    IngestEvent,
+)
+from ingest.extract.sandbox import ExtractLimits, Sandbox
+from ingest.media import media_type_of
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Generator, Iterator, Sequence
+
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    from indexes import Index
+    from indexes.types import Chunk
+    from ingest.embed import Embedder
+    from ingest.extract.sandbox import Reading
+    from ingest.units import TokenOffsets
+
+_UPLOAD_PREFIX = "upload:"
+_MAX_NAME_CHARS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSettings:
+    """How documents are cut, and what reading one may cost."""
+
+    max_tokens: int = 256
+    overlap_tokens: int = 32
+    limits: ExtractLimits = field(default_factory=ExtractLimits)
+
+    def __post_init__(self) -> None:
+        check_settings(self.max_tokens, self.overlap_tokens)
+
+
+def ingest(
+    paths: Sequence[Path],
+    *,
+    collection: str,
+    index: Index,
+    embedder: Embedder,
+    token_offsets: TokenOffsets,
+    settings: IngestSettings | None = None,
+    cancel: threading.Event | None = None,
+    upload_name: str | None = None,
+    sandbox: Sandbox | None = None,
+) -> Iterator[IngestEvent]:
+    """Brings files and folders into a collection; a file that fails is reported and the others go on.
+
+    Each document enters in one transaction, so that at any moment, also after a crash, it is in the index as it
+    was or as it is now. A file whose bytes are those already stored for its path costs only their hash.
+
+    Args:
+        paths: files and folders.
+        collection: where the documents go.
+        index: the open index.
+        embedder: makes the vectors; loaded only when a file needs it.
+        token_offsets: the tokenizer of the LLM that will read the chunks (see `chunk_elements`).
+        settings: chunk lengths and limits.
+        cancel: when set, work stops between two batches, the file at hand is left as it was, and the stream
+            ends with `Finished(cancelled=True)`.
+        upload_name: for a single file that a client sent: what the client called it. It becomes the document's name
+            and its path `upload:NAME`, and is never used to open anything.
+        sandbox: one to be shared between calls; without it the call starts its own and ends it.
+
+    Raises:
+        IngestSettingsError: `upload_name` for anything but one file.
+        EmbedderError: the embedding model cannot be loaded.
+        StorageError: the index cannot be written.
+    """
+    if upload_name is not None and len(paths) != 1:
+        raise IngestSettingsError("an upload name goes with exactly one file")
+    settings = settings or IngestSettings()
+    run = _Run(collection, index, embedder, token_offsets, settings, cancel)
+    return run.events(paths, upload_name, sandbox)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A file to ingest: where its bytes are, and what the document is called."""
+
+    file: Path
+    media_type: str
+    path: str
+    name: str
+
+
+class _Run:
+    """One call of `ingest`."""
+
+    def __init__(
+        self,
+        collection: str,
+        index: Index,
+        embedder: Embedder,
+        token_offsets: TokenOffsets,
+        settings: IngestSettings,
+        cancel: threading.Event | None,
+    ) -> None:
+        self._collection = collection
+        self._index = index
+        self._embedder = embedder
+        self._token_offsets = token_offsets
+        self._settings = settings
+        self._cancel = cancel
+        self._counts: Counter[str] = Counter()
+
+    def events(
+        self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox | None
+    ) -> Iterator[IngestEvent]:
+        started = time.monotonic()
+        own_sandbox = sandbox is None
+        sandbox = sandbox or Sandbox(self._settings.limits)
+        cancelled = False
+        try:
+            yield from self._files(paths, upload_name, sandbox)
+        except IngestCancelledError:
+            cancelled = True
+        finally:
+            if own_sandbox:
+                sandbox.close()
+        yield self._finished(time.monotonic() - started, cancelled=cancelled)
+
+    def _files(
+        self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox
+    ) -> Iterator[IngestEvent]:
+        sources: list[_Source] = []
+        for found in [_upload(paths[0], upload_name)] if upload_name is not None else _found(paths):
+            self._check_cancel()
+            if isinstance(found, _Source):
+                sources.append(found)
+            else:
+                yield self._counted(found)
+        yield Discovered(len(sources))
+        for number, source in enumerate(sources, 1):
+            self._check_cancel()
+            yield FileStarted(source.path, number, len(sources))
+            yield from self._one_file(source, sandbox)
+
+    def _one_file(self, source: _Source, sandbox: Sandbox) -> Iterator[IngestEvent]:
+        try:
+            done = yield from self._ingest(source, sandbox)
+        except ExtractError as error:
+            yield self._counted(FileFailed(source.path, str(error)))
+        except OSError as error:
+            yield self._counted(FileFailed(source.path, (error.strerror or str(error)).lower()))
+        else:
+            self._counts[done.outcome] += 1
+            yield done
+
+    def _ingest(self, source: _Source, sandbox: Sandbox) -> Generator[IngestEvent, None, FileDone]:
+        started = time.monotonic()
+        with source.file.open("rb") as file:
+            document_id = hashlib.file_digest(file, "sha256").hexdigest()
+        if (stored := self._stored(document_id, source)) is not None:
+            return self._done(stored, "unchanged" if stored.path == source.path else "duplicate", started)
+        yield FileProgress(source.path, "extract", 0, 0)
+        reading = yield from self._extract(source, sandbox)
+        self._check_cancel()
+        chunks = self._chunk(reading)
+        yield FileProgress(source.path, "chunk", len(chunks), len(chunks))
+        embeddings = yield from self._embed(source, chunks)
+        self._check_cancel()
+        yield FileProgress(source.path, "write", 0, len(chunks))
+        document = self._document(source, reading, chunks)
+        result = self._index.write(DocumentRecord(document, reading.extracted.elements, chunks, embeddings))
+        self._counts["chunks"] += len(chunks)
+        return self._done(document, result, started)
+
+    def _stored(self, document_id: str, source: _Source) -> Document | None:
+        """The document if the collection has these bytes, under this path or, then made a second source, another."""
+        if self._index.source_hash(self._collection, source.path) == document_id:
+            return self._index.document(document_id, self._collection)
+        try:
+            document = self._index.document(document_id, self._collection)
+        except DocumentNotFoundError:
+            return None
+        return document
+
+    def _done(self, document: Document, outcome: str, started: float) -> FileDone:
+        return FileDone(
+            path=document.path,
+            document_id=document.id,
+            outcome=outcome,
+            num_chunks=document.num_chunks,
+            num_tokens=document.num_tokens,
+            elapsed_s=time.monotonic() - started,
+        )
+
+    def _extract(self, source: _Source, sandbox: Sandbox) -> Generator[IngestEvent, None, Reading]:
+        steps = sandbox.iter_extract(source.file, media_type=source.media_type, cancel=self._cancel)
+        while True:
+            try:
+                done, total = next(steps)
+            except StopIteration as finished:
+                reading: Reading = finished.value
+                return reading
+            yield FileProgress(source.path, "extract", done, total)
+
+    def _chunk(self, reading: Reading) -> tuple[Chunk, ...]:
+        return chunk_elements(
+            reading.sha256,
+            reading.extracted.elements,
+            self._token_offsets,
+            max_tokens=self._settings.max_tokens,
+            overlap_tokens=self._settings.overlap_tokens,
+        )
+
+    def _embed(
+        self, source: _Source, chunks: Sequence[Chunk]
+    ) -> Generator[IngestEvent, None, NDArray[float32]]:
+        yield FileProgress(source.path, "embed", 0, len(chunks))
+        texts = [chunk.searchable_text for chunk in chunks]
+        embeddings = np.empty((len(chunks), self._embedder.identity.dimension), dtype=np.float32)
+        done = 0
+        for rows, vectors in self._embedder.iter_batches(texts, self._cancel):
+            embeddings[rows] = vectors
+            done += len(rows)
+            yield FileProgress(source.path, "embed", done, len(chunks))
+        return embeddings
+
+    def _document(self, source: _Source, reading: Reading, chunks: Sequence[Chunk]) -> Document:
+        return Document(
+            id=reading.sha256,
+            collection=self._collection,
+            name=source.name,
+            path=source.path,
+            media_type=source.media_type,
+            num_bytes=reading.num_bytes,
+            num_pages=reading.extracted.num_pages,
+            num_chunks=len(chunks),
+            num_tokens=sum(chunk.num_tokens for chunk in chunks),
+            added_at=time.time(),
+            title=reading.extracted.title,
+        )
+
+    def _counted(self, event: FileSkipped | FileFailed) -> IngestEvent:
+        self._counts[event.type] += 1
+        return event
+
+    def _check_cancel(self) -> None:
+        if self._cancel and self._cancel.is_set():
+            raise IngestCancelledError("cancelled")
+
+    def _finished(self, elapsed_s: float, *, cancelled: bool) -> Finished:
+        counts = self._counts
+        return Finished(
+            num_added=counts["added"],
+            num_replaced=counts["replaced"],
+            num_unchanged=counts["unchanged"],
+            num_duplicate=counts["duplicate"],
+            num_skipped=counts[FileSkipped.type],
+            num_failed=counts[FileFailed.type],
+            num_chunks=counts["chunks"],
+            elapsed_s=elapsed_s,
+            cancelled=cancelled,
+        )
+
+
+def _found(paths: Sequence[Path]) -> Iterator[_Source | FileSkipped | FileFailed]:
+    for found in discover(paths):
+        match found:
+            case FoundFile(path, media_type):
+                yield _Source(path, media_type, str(path), path.name)
+            case Problem(path, reason, skipped=True):
+                yield FileSkipped(str(path), reason)
+            case Problem(path, reason):
+                yield FileFailed(str(path), reason)
+
+
+def _upload(file: Path, upload_name: str) -> _Source | FileFailed:
+    name = display_name(upload_name)
+    path = _UPLOAD_PREFIX + name
+    try:
+        return _Source(file, media_type_of(file, name), path, name)
+    except UnsupportedFileError as error:
+        return FileFailed(path, str(error))
+    except OSError as error:
+        return FileFailed(path, (error.strerror or str(error)).lower())
+
+
+def display_name(upload_name: str) -> str:
+    """What a client called a file, as a name to show: the last part of a path, without control characters."""
+    last = upload_name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    printable = "".join(character for character in last if character.isprintable()).strip()
+    return printable[-_MAX_NAME_CHARS:] if printable not in {"", ".", ".."} else "upload"
