@@ -1,0 +1,63 @@
+"""The FastAPI application: the routes, what they share, and its beginning and end."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from rag.api import ask, documents, health, jobs, openapi, pages, problems, search
+from rag.api.answers import Answers
+from rag.api.guard import Guard
+from rag.api.services import Services
+from rag.api.warmup import WarmUp
+from rag.api.worker import IngestWorker
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rag.app import Rag
+
+
+def create_app(rag: Rag, *, host: str | None = None) -> FastAPI:
+    """The API and the page for one open `Rag`, which the caller closes after the server has ended.
+
+    `host` is the address served on (the settings' when left out): it decides which names are answered to.
+
+    Example:
+        >>> uvicorn.run(create_app(Rag.open()))
+    """
+    settings = rag.settings
+    app = FastAPI(
+        title="Readonce",
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.services = Services(
+        rag=rag,
+        answers=Answers(settings.max_queue),
+        worker=IngestWorker(rag, settings.uploads_folder),
+        warm_up=WarmUp(rag),
+    )
+    app.add_middleware(Guard, host=host or settings.host, allowed_hosts=settings.allowed_hosts)
+    problems.install(app)
+    for module in (ask, search, documents, jobs, health):
+        app.include_router(module.router)
+    pages.install(app)
+    openapi.install(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    services.worker.start()
+    services.warm_up.start()
+    yield
+    services.answers.cancel_all()
+    await run_in_threadpool(services.worker.stop)

@@ -1,0 +1,168 @@
+"""What goes in and out of the API, as OpenAPI describes it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from indexes.types import Chunk, CollectionInfo, Document, JobState
+from rag.answer import MAX_QUESTION_CHARACTERS
+from rag.events import Citation, Cost, Passage
+
+Question = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARACTERS),
+    Field(description="The question, in plain words.", examples=["How long is the notice period?"]),
+]
+CollectionName = Annotated[
+    str,
+    StringConstraints(pattern=r"^\w[\w .-]{0,63}$"),
+    Field(description="A named set of documents; the server's default collection when left out."),
+]
+DocumentId = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9a-f]{6,64}$"),
+    Field(description="The document's id (SHA-256 of its bytes), or the first six or more of its hex digits."),
+]
+
+
+class Request(BaseModel):
+    """Base of the request bodies: an unknown field is refused rather than ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class AskRequest(Request):
+    """A question to answer from the documents."""
+
+    question: Question
+    collection: CollectionName | None = None
+    stream: bool = Field(True, description="Server-sent events as they happen; `false`: one JSON object.")
+    render: Literal["text", "html"] = Field(
+        "text",
+        description="`html` adds the answer as cleaned HTML with its citations as buttons: in `html` events "
+        "while streaming, in the field `html` otherwise.",
+    )
+    max_new_tokens: int | None = Field(None, ge=1, le=4096, description="Longest answer, in tokens.")
+    temperature: float | None = Field(None, ge=0, le=2, description="0 always picks the likeliest token.")
+    top_k: int | None = Field(None, ge=1, le=50, description="How many passages to answer from.")
+
+
+class AskResponse(BaseModel):
+    """The whole answer, the passages it was made from, and what it cost."""
+
+    question: str
+    answer: str
+    html: str | None = Field(None, description="The answer as cleaned HTML, when `render` was `html`.")
+    answered: bool = Field(description="False when the documents do not answer the question.")
+    finish_reason: str = Field(description="`stop`, `length`, `cancelled` or `declined`.")
+    citations: list[Citation]
+    passages: list[Passage]
+    cost: Cost
+
+
+class SearchRequest(Request):
+    """A search for passages, without an answer."""
+
+    question: Question
+    collection: CollectionName | None = None
+    limit: int | None = Field(None, ge=1, le=50, description="How many passages at most.")
+
+
+class SearchResponse(BaseModel):
+    """The passages found, best first."""
+
+    passages: list[Passage]
+    elapsed_s: float
+
+
+class DocumentList(BaseModel):
+    """The documents of one collection, or of all."""
+
+    documents: list[Document]
+
+
+class DocumentDetail(BaseModel):
+    """A document and a page of its chunks."""
+
+    document: Document
+    chunks: list[Chunk]
+    next_offset: int | None = Field(description="Where the next page of chunks begins; null at the end.")
+
+
+class DocumentText(BaseModel):
+    """A stretch of a document's text."""
+
+    document: Document
+    start: int = Field(description="Where the stretch begins, in characters of the document's text.")
+    end: int
+    num_chars: int = Field(description="Length of the whole text.")
+    text: str
+
+
+class CollectionList(BaseModel):
+    """Every collection and what it holds."""
+
+    default: str = Field(description="The collection that is used when a request names none.")
+    collections: list[CollectionInfo]
+
+
+class Progress(BaseModel):
+    """How far a job is within its stage."""
+
+    done: int
+    total: int
+
+
+class JobView(BaseModel):
+    """One background ingest of one uploaded file."""
+
+    id: str
+    collection: str
+    name: str = Field(description="The file's name, for display.")
+    state: JobState
+    stage: str = Field(description="What is being done: extract, chunk, embed or write.")
+    progress: Progress | None = Field(description="Within the stage, while the job runs.")
+    document_id: str | None = Field(description="The document made of the file, when the job is done.")
+    error: str | None = Field(description="Why the job failed, in one line.")
+    created_at: float
+    updated_at: float
+
+
+class JobList(BaseModel):
+    """Ingest jobs, newest first."""
+
+    jobs: list[JobView]
+
+
+class Health(BaseModel):
+    """The process is alive."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Questions can be answered now."""
+
+    status: Literal["ready"] = "ready"
+    model: str
+
+
+class Limits(BaseModel):
+    """What the server takes."""
+
+    max_upload_bytes: int
+    max_question_characters: int = MAX_QUESTION_CHARACTERS
+    max_files: int
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(description="What happened and what to do about it, in one line.")
+    instance: str = Field(description="The path of the request.")
+    errors: list[dict[str, str]] | None = Field(
+        None, description="Which fields are wrong and why, for an invalid request."
+    )

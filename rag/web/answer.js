@@ -1,0 +1,98 @@
+// One question and its answer, as it grows.
+
+import { ask } from "./api.js";
+import { announce, el, showCleaned } from "./dom.js";
+import { cost, count } from "./format.js";
+import { Sources } from "./sources.js";
+
+const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer allowed" };
+
+export class Answer {
+  constructor(question, collection) {
+    this.question = question;
+    this.collection = collection;
+    this.stopper = new AbortController();
+    this.sources = new Sources();
+    this.status = el("p", { class: "status" }, el("span", { class: "dot", "aria-hidden": "true" }), "Searching your documents…");
+    this.text = el("div", { class: "answer-text" });
+    this.note = el("p", { class: "note", hidden: true });
+    this.cost = el("p", { class: "cost quiet", hidden: true });
+    this.root = el("article", { class: "exchange streaming", "aria-busy": "true" },
+      el("div", { class: "columns" },
+        el("div", { class: "answer" }, el("h2", {}, question), this.status, this.text, this.note, this.cost),
+        this.sources.root));
+    this.text.addEventListener("click", (event) => this.openSource(event.target.closest(".chip")));
+  }
+
+  /** Run to the end; resolves when the answer is done, stopped or failed. */
+  async run() {
+    try {
+      const body = { question: this.question, collection: this.collection };
+      for await (const event of ask(body, this.stopper.signal)) this.take(event);
+      if (!this.ended) this.fail("The answer broke off before its end; ask again.");
+    } catch (error) {
+      if (error.name === "AbortError") this.end("cancelled");
+      else this.fail(error.message);
+    }
+  }
+
+  stop() {
+    this.stopper.abort();
+  }
+
+  take(event) {
+    const takers = {
+      retrieval: () => this.retrieved(event.passages),
+      html: () => this.show(event.html),
+      citation: () => this.sources.cite(event.citation),
+      done: () => this.done(event),
+      error: () => this.fail(event.message),
+    };
+    takers[event.type]?.();
+  }
+
+  retrieved(passages) {
+    this.sources.showRetrieved(passages);
+    this.status.lastChild.textContent = `Reading ${count(passages.length, "passage")}…`;
+  }
+
+  show(html) {
+    this.status.hidden = true;
+    showCleaned(this.text, html);
+    for (const chip of this.text.querySelectorAll(".chip")) {
+      chip.setAttribute("aria-label", `Source ${chip.dataset.passage}`);
+    }
+  }
+
+  done(event) {
+    this.sources.settle(event.citations);
+    if (!event.answered) this.root.classList.add("declined");
+    if (!event.answered) this.text.prepend(el("p", { class: "declined-title" }, "Not in your documents"));
+    this.cost.hidden = false;
+    this.cost.replaceChildren(...cost(event.cost).map((part) => el("span", {}, part)));
+    this.end(event.finish_reason);
+    announce(event.answered ? this.text.textContent : `Not in your documents. ${event.answer}`);
+  }
+
+  fail(message) {
+    this.end("error");
+    this.note.className = "note error";
+    this.note.hidden = false;
+    this.note.textContent = message;
+    announce(message);
+  }
+
+  end(reason) {
+    if (this.ended) return;
+    this.ended = true;
+    this.status.hidden = true;
+    this.root.classList.remove("streaming");
+    this.root.removeAttribute("aria-busy");
+    this.note.hidden = !(reason in ENDINGS);
+    this.note.textContent = ENDINGS[reason] ?? "";
+  }
+
+  openSource(chip) {
+    if (chip) this.sources.open(Number(chip.dataset.passage));
+  }
+}

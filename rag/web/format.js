@@ -1,0 +1,41 @@
+// Numbers and places in words.
+
+const number = new Intl.NumberFormat("en");
+
+export const count = (value, noun) => `${number.format(value)} ${noun}${value === 1 ? "" : "s"}`;
+
+export const percent = (share) => `${Math.round(share * 100)}%`;
+
+export function bytes(value) {
+  const units = ["bytes", "kB", "MB", "GB"];
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${value < 10 && unit ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
+}
+
+export const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
+
+/** Where a passage stands in its document: its page, or its headings. */
+export function place({ pages, section }) {
+  if (pages.length) {
+    const [first, last] = [pages[0], pages[pages.length - 1]];
+    return first === last ? `Page ${first}` : `Pages ${first} to ${last}`;
+  }
+  return section.join(" › ");
+}
+
+/** What an answer cost, as short pieces of text. */
+export function cost(spent) {
+  if (!spent.prompt_tokens) return [`${seconds(spent.total_s)} in all; the model was not asked`];
+  const read = percent(spent.cached_tokens / spent.prompt_tokens);
+  return [
+    spent.ttft_s === null ? null : `First word after ${seconds(spent.ttft_s)}`,
+    spent.tokens_per_s === null ? null : `${spent.tokens_per_s.toFixed(0)} tokens/s`,
+    `${number.format(spent.prompt_tokens)} prompt tokens, ${read} read before`,
+    `${seconds(spent.total_s)} in all`,
+    spent.model,
+  ].filter(Boolean);
+}
