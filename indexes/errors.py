@@ -9,5 +9,13 @@ class EmbeddingMismatchError(StorageError):
     """The index was made with another embedding model than the one in use."""
 
 
-class DocumentNotFoundError(StorageError):
+class NotFoundError(StorageError):
+    """What was asked for by its id is not in the index."""
+
+
+class DocumentNotFoundError(NotFoundError):
     """No document, or more than one, answers to the given id."""
+
+
+class JobNotFoundError(NotFoundError):
+    """No job answers to the given id."""

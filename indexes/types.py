@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from numpy import float32
@@ -166,3 +166,7 @@ class Job:
     error: str | None
     created_at: float
     updated_at: float
+
+
+WriteResult = Literal["added", "replaced", "unchanged", "duplicate"]
+"""What a write did: `duplicate` when the collection has the same bytes under another path already."""

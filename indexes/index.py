@@ -1,0 +1,426 @@
+"""The face of this package: one folder that holds documents and finds them by vector and by word."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from indexes import checks, fulltext, rows, schema, store
+from indexes.database import Database
+from indexes.errors import EmbeddingMismatchError, StorageError
+from indexes.jobs import JobStore
+from indexes.synced import SyncedVectors
+from indexes.vectors import file_name, remove_file
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from numpy import float32
+    from numpy.typing import NDArray
+
+    from indexes.types import (
+        Chunk,
+        CollectionInfo,
+        Document,
+        DocumentRecord,
+        Element,
+        EmbeddingIdentity,
+        Hit,
+        WriteResult,
+    )
+
+logger = logging.getLogger(__name__)
+
+DATABASE_NAME = "index.sqlite"
+VECTORS_FOLDER = "vectors"
+SAVE_EVERY_CHUNKS = 8192  # at least; and only when the collection has doubled, so that saving costs O(n) in all
+
+
+class Index:
+    """Documents, their chunks, and two ways to find them; in one folder, shared by threads and processes.
+
+    SQLite is the truth. A document enters or leaves in one transaction, and whatever is derived (full text in the
+    same transaction, vectors on their next use) follows it.
+
+        with Index.open(Path("~/.rag/index").expanduser(), embedder.identity) as index:
+            index.write(record)
+            hits = index.search_dense("default", embedder.embed_query("What is a chunk?"), limit=10)
+    """
+
+    def __init__(self, database: Database, vectors_folder: Path, identity: EmbeddingIdentity | None) -> None:
+        self.jobs = JobStore(database)
+        self._database = database
+        self._vectors_folder = vectors_folder
+        self._identity = identity
+        self._vectors: dict[str, SyncedVectors] = {}
+        self._vectors_lock = threading.Lock()
+        self._unsaved: dict[str, int] = {}  # chunks written to a collection since its vectors were last saved
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        identity: EmbeddingIdentity | None = None,
+        *,
+        read_only: bool = False,
+        busy_timeout_s: float = 30.0,
+    ) -> Self:
+        """Open the index in a folder; made when it is missing, unless `read_only`.
+
+        Args:
+            folder: holds `index.sqlite` and `vectors/`.
+            identity: the embedding model in use; without it nothing can be written, and no model is checked.
+            read_only: never write to the folder.
+            busy_timeout_s: how long to wait for another process that writes.
+
+        Raises:
+            EmbeddingMismatchError: the stored vectors are another model's.
+            StorageError: the folder cannot be used, or holds something else or a newer version's index.
+        """
+        path = folder / DATABASE_NAME
+        if read_only and not path.is_file():
+            raise StorageError(f"there is no index at {path}: `rag ingest PATH` makes one")
+        try:
+            if not read_only:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"the folder {folder} cannot be made: {error.strerror}") from error
+        database = Database(path, read_only=read_only, busy_timeout_s=busy_timeout_s)
+        index = cls(database, folder / VECTORS_FOLDER, identity)
+        try:
+            with database.reading() as connection:
+                index._stored_identity(connection)
+            index._remove_strays()
+        except BaseException:
+            database.close()
+            raise
+        return index
+
+    def close(self) -> None:
+        """Save the vectors if they have changed, and let go of every file. Closing twice is fine."""
+        try:
+            if not self._database.is_closed and not self._database.read_only:
+                self.flush()
+        except StorageError as error:
+            # Only derived files are behind: the documents are safe, and the next flush makes up for it.
+            logger.warning("closing with vectors unsaved: %s", error)
+        finally:
+            self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def generation(self) -> int:
+        """How often the stored documents have changed, by whatever process; the key of caches made from them."""
+        with self._database.reading() as connection:
+            return schema.generation(connection)
+
+    def write(self, record: DocumentRecord) -> WriteResult:
+        """Store a document in one transaction, in place of what its path held before in its collection.
+
+        The same bytes under a second path are one document with two paths.
+
+        Returns:
+            `added`, `replaced` (the path held other bytes), `unchanged` (it held these already) or `duplicate` (another
+            path of the collection holds them already).
+
+        Raises:
+            EmbeddingMismatchError: the stored vectors are another model's.
+            StorageError: the record is not whole, or the disk is full, read-only or locked.
+        """
+        collection = record.document.collection
+        if not collection.strip() or not collection.isprintable():
+            raise StorageError(f"{collection!r} is no name for a collection: use printable characters")
+        identity = self._writing_identity()
+        if (flaw := rows.flaw(record, identity.dimension)) is not None:
+            raise StorageError(f"{record.document.name} cannot be stored: {flaw}")
+        with self._database.writing() as connection:
+            if self._stored_identity(connection) != identity:
+                schema.write_identity(connection, identity)
+            result = store.write(connection, record)
+        self._wrote(collection, len(record.chunks))
+        return result
+
+    def add_source(
+        self, collection: str, document_id: str, *, path: str, name: str, added_at: float
+    ) -> WriteResult | None:
+        """Let a path point at a document by its full id, when the collection holds it: no need to read the file.
+
+        Returns:
+            As `write`, never `added`; None when the collection does not hold the document.
+        """
+        with self._database.writing() as connection:
+            result = store.add_source(connection, collection, document_id, path, name, added_at)
+        self._wrote(collection, 0)
+        return result
+
+    def remove_source(self, collection: str, path: str) -> str | None:
+        """Forget a path; its document goes too, unless another path holds it. Its id, None for an unknown path."""
+        with self._database.writing() as connection:
+            document_id = store.remove_source(connection, collection, path)
+        self._tidy(collection)
+        return document_id
+
+    def source_hash(self, collection: str, path: str) -> str | None:
+        """The id of the document now stored for a path; None when there is none."""
+        with self._database.reading() as connection:
+            return store.source_hash(connection, collection, path)
+
+    def delete(self, document_id: str, collection: str | None = None) -> Document:
+        """Delete a document with all its paths, and every trace of its text and vectors from the files.
+
+        Args:
+            document_id: the id, or its first digits (at least 6) where they are enough.
+            collection: needed when several hold the document.
+
+        Returns:
+            The document as it was.
+
+        Raises:
+            DocumentNotFoundError: none, or more than one, answers to the id.
+        """
+        with self._database.writing() as connection:
+            document = store.delete(connection, document_id, collection)
+        self._tidy(document.collection)
+        return document
+
+    def delete_collection(self, collection: str) -> int:
+        """Delete a collection with every trace; how many documents it held."""
+        with self._database.writing() as connection:
+            num_documents = store.delete_collection(connection, collection)
+        self._tidy(collection)
+        return num_documents
+
+    def documents(self, collection: str | None = None) -> list[Document]:
+        """The documents of one collection or of all, in the order they came."""
+        with self._database.reading() as connection:
+            return store.documents(connection, collection)
+
+    def document(self, id_or_prefix: str, collection: str | None = None) -> Document:
+        """The document with an id, or with an id that starts with the given digits (at least 6).
+
+        Raises:
+            DocumentNotFoundError: none, or more than one, answers to it.
+        """
+        with self._database.reading() as connection:
+            return store.find(connection, id_or_prefix, collection)
+
+    def sources(self, document: Document) -> tuple[str, ...]:
+        """The paths that hold the document's bytes, the first one found first.
+
+        Raises:
+            DocumentNotFoundError: it was deleted meanwhile.
+        """
+        with self._database.reading() as connection:
+            return store.sources(connection, document)
+
+    def elements(self, document: Document) -> tuple[Element, ...]:
+        """The elements of a document in order.
+
+        Raises:
+            DocumentNotFoundError: it was deleted meanwhile.
+        """
+        with self._database.reading() as connection:
+            return store.elements(connection, document)
+
+    def chunks(self, document: Document) -> tuple[Chunk, ...]:
+        """The chunks of a document in order.
+
+        Raises:
+            DocumentNotFoundError: it was deleted meanwhile.
+        """
+        with self._database.reading() as connection:
+            return store.chunks(connection, document)
+
+    def collections(self) -> list[CollectionInfo]:
+        """What each collection holds, by name. A collection is there while it holds documents."""
+        with self._database.reading() as connection:
+            return store.collections(connection)
+
+    def search_dense(self, collection: str, vector: NDArray[float32], limit: int) -> list[Hit]:
+        """The chunks with the largest inner product with a vector [dimension], best first; exact.
+
+        Raises:
+            StorageError: the vector has another width than the stored ones.
+        """
+        synced = self._vectors_of(collection)
+        with synced.lock, self._database.reading() as connection:
+            identity = self._stored_identity(connection)
+            if identity is None:
+                return []
+            query = _query(vector, identity)
+            return store.hits(connection, synced.search(connection, query, limit))
+
+    def search_text(self, collection: str, query: str, limit: int) -> list[Hit]:
+        """The chunks that hold any telling word of a query, by BM25 over headings and text, best first.
+
+        Any text is a safe query; one without words finds nothing.
+        """
+        with self._database.reading() as connection:
+            collection_id = store.find_collection(connection, collection)
+            if collection_id is None:
+                return []
+            scores = fulltext.search(connection, collection_id, query, max(limit, 0))
+            return store.hits(connection, scores)
+
+    def similarities(self, vector: NDArray[float32], chunk_ids: Sequence[int]) -> dict[int, float]:
+        """Cosine of a unit vector [dimension] with each of the chunks that are stored, by chunk id.
+
+        Raises:
+            StorageError: the vector has another width than the stored ones.
+        """
+        with self._database.reading() as connection:
+            identity = self._stored_identity(connection)
+            if identity is None:
+                return {}
+            query = _query(vector, identity)
+            found = store.embeddings(connection, chunk_ids)
+        cosines = rows.to_vectors([blob for _, blob in found], identity.dimension) @ query
+        return {chunk_id: float(cosine) for (chunk_id, _), cosine in zip(found, cosines, strict=True)}
+
+    def document_frequency(self, collection: str, terms: Sequence[str]) -> tuple[int, dict[str, int]]:
+        """The number of chunks in a collection, and how many of them hold each term (whatever its ending)."""
+        with self._database.reading() as connection:
+            collection_id = store.find_collection(connection, collection)
+            if collection_id is None:
+                return 0, dict.fromkeys(terms, 0)
+            frequencies = {term: fulltext.document_frequency(connection, collection_id, term) for term in terms}
+            return store.num_chunks(connection, collection_id), frequencies
+
+    def flush(self) -> None:
+        """Bring the vectors' files in line with the store, and clear the traces of what was replaced.
+
+        `close` does it. A process that lives long calls it after a batch of writes, to spare the next start work;
+        what is found never depends on it.
+
+        Raises:
+            StorageError: the disk is full, read-only or locked.
+        """
+        with self._database.reading() as connection:
+            unpurged = store.unpurged_collections(connection)
+        loaded = {name for name, synced in self._vectors.items() if not synced.is_saved}
+        for collection in sorted({*unpurged, *self._unsaved, *loaded}):
+            self._flush(collection)
+        if unpurged:
+            self._database.empty_wal()
+
+    def verify(self) -> list[str]:
+        """Check everything that is stored against everything else; one line per problem, none when all is well.
+
+        Looks at the database's pages, rows without owners, full text word by word, text ranges, and every vector in
+        memory and on disk. Holds the write lock while it looks.
+
+        Raises:
+            StorageError: the index was opened for reading only.
+        """
+        try:
+            with self._database.writing() as connection:
+                found = checks.problems(connection)
+                names = [info.name for info in store.collections(connection)]
+            for name in names:
+                synced = self._vectors_of(name)
+                with synced.lock, self._database.writing() as connection:
+                    found += synced.problems(connection)
+        except StorageError as error:
+            if self._database.read_only or self._database.is_closed:
+                raise
+            return [str(error)]
+        return found + [f"vectors file {path}: its collection is gone" for path in self._strays()]
+
+    def repair(self) -> None:
+        """Make everything derived anew from the documents, and remove what belongs to none.
+
+        What is itself damaged, a document's text or a stored vector, stays, and `verify` goes on naming it.
+
+        Raises:
+            StorageError: the database itself is damaged, or the disk is full, read-only or locked.
+        """
+        with self._database.writing() as connection:
+            checks.mend(connection)
+        for info in self.collections():
+            synced = self._vectors_of(info.name)
+            with synced.lock:
+                synced.forget()
+        self._remove_strays()
+        self.flush()
+
+    def _flush(self, collection: str) -> None:
+        synced = self._vectors_of(collection)
+        with synced.lock, self._database.writing() as connection:
+            synced.save(connection)
+            self._unsaved.pop(collection, None)
+            store.purge(connection, collection)
+
+    def _wrote(self, collection: str, num_chunks: int) -> None:
+        unsaved = self._unsaved.get(collection, 0) + num_chunks
+        self._unsaved[collection] = unsaved
+        if unsaved >= max(SAVE_EVERY_CHUNKS, len(self._vectors_of(collection))):
+            self._flush(collection)
+
+    def _tidy(self, collection: str) -> None:
+        """Clear the traces of a delete now. Should another process be in the way, the next `flush` does it."""
+        try:
+            self._flush(collection)
+            self._database.empty_wal()
+        except StorageError as error:
+            logger.warning("traces of what was deleted from %r will be cleared later: %s", collection, error)
+
+    def _vectors_of(self, collection: str) -> SyncedVectors:
+        with self._vectors_lock:
+            if collection not in self._vectors:
+                self._vectors[collection] = SyncedVectors(collection, self._vectors_folder)
+            return self._vectors[collection]
+
+    def _writing_identity(self) -> EmbeddingIdentity:
+        if self._identity is None:
+            raise StorageError("this index was opened without an embedding model: nothing can be written to it")
+        return self._identity
+
+    def _stored_identity(self, connection: sqlite3.Connection) -> EmbeddingIdentity | None:
+        """Whose vectors are stored, which must be those of the model in use."""
+        stored = schema.read_identity(connection)
+        if stored is None or self._identity in (None, stored) or not store.has_embeddings(connection):
+            return stored
+        assert self._identity is not None
+        raise EmbeddingMismatchError(
+            f"the index at {self._database.path} holds vectors of the embedding model '{stored.name}' "
+            f"({stored.dimension} dimensions), not of '{self._identity.name}' ({self._identity.dimension}): "
+            "go back to that model, or run `rag ingest --reembed`"
+        )
+
+    def _strays(self) -> list[Path]:
+        files = sorted(self._vectors_folder.glob("*.faiss")) + sorted(self._vectors_folder.glob("*.json"))
+        if not files:
+            return []
+        wanted = {file_name(info.name) for info in self.collections()}
+        return [path for path in files if path.with_suffix(".faiss").name not in wanted]
+
+    def _remove_strays(self) -> None:
+        """Remove the vectors of collections that went in a process that was killed before it could."""
+        if self._database.read_only or not self._strays():
+            return
+        with self._database.writing():  # so that no other process is making such a collection's file
+            for path in self._strays():
+                remove_file(path)
+
+
+def _query(vector: NDArray[float32], identity: EmbeddingIdentity) -> NDArray[float32]:
+    query: NDArray[float32] = np.ascontiguousarray(vector, dtype=np.float32)
+    if query.shape != (identity.dimension,):
+        raise StorageError(
+            f"the query's vector has the shape {list(query.shape)}, not [{identity.dimension}] "
+            f"as those of the embedding model '{identity.name}' in this index"
+        )
+    return query
