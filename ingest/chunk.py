@@ -1,8 +1,8 @@
 """Elements to chunks: cut where the text pauses, never longer than allowed, counted in the LLM's own tokens.
 
-Texts are first cut into *units*, the smallest pieces that are kept whole: sentences, list items, table rows, lines
-of code. A chunk is a run of units. It ends where the document pauses: before a heading, else between elements,
-else between sentences. A new chunk repeats the last sentences of the one before it, unless it opens a section.
+Texts are first cut into *units*, the smallest pieces that are kept whole: sentences, table rows, lines of code.
+A chunk is a run of units. It ends where the document pauses: before a heading, else between elements, else
+between sentences. A new chunk repeats the last sentences of the one before it, unless it opens a section.
 
                  |<---------- chunk 1 ---------->|
         units:   [ s1 ][ s2 ][  s3  ][ s4 ][ s5  ][ s6 ][   s7   ][ s8 ]
@@ -62,14 +62,14 @@ def chunk_elements(
         elements: in reading order, with exact ranges (see `Element`).
         token_offsets: the tokenizer of the LLM that will read the chunks.
         max_tokens: upper bound of a chunk's length, at least 16.
-        overlap_tokens: upper bound of what a chunk repeats of the one before it, in whole sentences where possible.
+        overlap_tokens: upper bound of what a chunk repeats of the one before it: whole sentences where possible.
 
     Raises:
         IngestSettingsError: the overlap is not shorter than the chunk, or the chunk is too short.
     """
     check_settings(max_tokens, overlap_tokens)
     text = SEPARATOR.join(element.text for element in elements)
-    piece_tokens = max_tokens - overlap_tokens
+    piece_tokens = max(max_tokens - overlap_tokens, max_tokens // 2)
     units = list(iter_units(elements, token_offsets, max_tokens=max_tokens, piece_tokens=piece_tokens))
     starts = [element.start for element in elements]
     packer = _Packer(text, units, token_offsets, max_tokens, overlap_tokens)
@@ -130,8 +130,11 @@ class _Packer:
             previous, first = first, end
 
     def _fit(self, start: int, first: int) -> tuple[int, int]:
-        """(index after the last unit, number of tokens) of a chunk from character `start` on, with new units
-        from `first` on; the index is `first` when not even that unit fits."""
+        """(index after the last unit, number of tokens) of a chunk whose first new unit is `first`.
+
+        It begins at character `start`, before that unit where it overlaps. When not even the one unit fits, the
+        index is `first`.
+        """
         budget = self._max_tokens - self._count(start, self._units[first].start)
         end, used = first, 0
         while end < len(self._units):
@@ -206,7 +209,7 @@ class _Packer:
         """The headings above everything new in a chunk."""
         units = self._units[first:end]
         paths = [unit.path for unit in units if not unit.level] or [unit.path for unit in units]
-        return tuple(os.path.commonprefix(paths))
+        return tuple(os.path.commonprefix(paths))  # noqa: RUF071 - of tuples: heading by heading
 
 
 def _pause_rank(unit: Unit) -> int:

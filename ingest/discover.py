@@ -42,13 +42,13 @@ class Problem:
 def discover(paths: Sequence[Path]) -> Iterator[FoundFile | Problem]:
     """Files below `paths`, sorted within each, each once; what cannot be ingested comes as a `Problem`.
 
-    Hidden files and folders, caches and links inside a folder are not followed; a path that is named is always
-    looked at, whatever it is called.
+    Hidden files and folders, caches and links inside a folder are not followed; a path that is named is looked
+    at, whatever it is called.
     """
     seen: set[Path] = set()
     for named in paths:
         path = Path(os.path.abspath(named.expanduser()))  # noqa: PTH100 - resolve() would lose a link's name
-        for found in _below(path) if os.path.isdir(path) else [_look_at(path, named=True)]:
+        for found in _below(path) if os.path.isdir(path) else [_look_at(path, named=True)]:  # noqa: PTH112 - no error
             if found.path not in seen:
                 seen.add(found.path)
                 yield found

@@ -33,8 +33,8 @@ class Embedder:
         vectors = embedder.embed(["first text", "second text"])   # float32 [2, 384], unit length
         query = embedder.embed_query("which text?")               # float32 [384]
 
-    Bulk embedding runs in bfloat16 where the CPU computes in it: about twice as fast at a mean cosine of 0.99998
-    to float32 (all-MiniLM-L6-v2). Questions are always embedded in float32.
+    Bulk embedding runs in bfloat16 where the CPU computes in it: about twice as fast, at a mean cosine of
+    0.99998 to float32 (all-MiniLM-L6-v2). Questions are always embedded in float32.
 
     Args:
         model: None for the bundled model; else a folder, or a name in the local Hugging Face cache.
@@ -62,9 +62,7 @@ class Embedder:
         """Loads the model now rather than at the first text."""
         self._model()
 
-    def embed(
-        self, texts: Sequence[str], on_progress: Callable[[int, int], None] | None = None
-    ) -> NDArray[float32]:
+    def embed(self, texts: Sequence[str], on_progress: Callable[[int, int], None] | None = None) -> NDArray[float32]:
         """Vectors of unit length, [len(texts), dimension], in the texts' order.
 
         Args:
@@ -83,7 +81,7 @@ class Embedder:
     def iter_batches(
         self, texts: Sequence[str], cancel: threading.Event | None = None
     ) -> Iterator[tuple[list[int], NDArray[float32]]]:
-        """(positions in `texts`, their vectors) batch by batch, longest texts first, so that padding is least.
+        """(positions in `texts`, their vectors) batch by batch, longest texts first: least padding.
 
         Raises:
             IngestCancelledError: `cancel` was set; noticed between two batches.

@@ -41,7 +41,7 @@ class FileStarted:
 
 @dataclass(frozen=True, slots=True)
 class FileProgress:
-    """`done` of `total` steps of a stage: pages for `extract`, chunks for the others. Total 0: not known yet."""
+    """`done` of `total` steps of a stage: pages for `extract`, chunks for the others. Total 0: not known."""
 
     type: ClassVar[str] = "file_progress"
     path: str
@@ -55,7 +55,8 @@ class FileDone:
     """A file is in the index, whole and searchable.
 
     Attributes:
-        outcome: `duplicate` when the collection has the same bytes already under another path: no second copy.
+        outcome: `duplicate` when the collection has the same bytes under another path: no second copy.
+        num_pages_without_text: of the pages just read, those that are blank or pictures only (a scan).
     """
 
     type: ClassVar[str] = "file_done"
@@ -65,11 +66,12 @@ class FileDone:
     num_chunks: int
     num_tokens: int
     elapsed_s: float
+    num_pages_without_text: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FileFailed:
-    """A file is not in the index (or still in its last good version); the reason is one line with the remedy."""
+    """A file is not in the index, or still in its last good version; the reason is one line."""
 
     type: ClassVar[str] = "file_failed"
     path: str

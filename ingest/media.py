@@ -6,8 +6,8 @@ import stat
 import zipfile
 from typing import TYPE_CHECKING
 
-from ingest.errors import UnsupportedFileError
 from ingest.encoding import looks_like_text
+from ingest.errors import UnsupportedFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,9 +121,7 @@ def _archive_type(path: Path) -> str:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise UnsupportedFileError(
-            "a damaged archive or Office document; save or download it again"
-        ) from error
+        raise UnsupportedFileError("a damaged archive or Office document; save or download it again") from error
     if any(name.startswith("word/document") for name in names):
         return DOCX
     for part, description in _ARCHIVE_PARTS:

@@ -6,16 +6,13 @@ import hashlib
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes.errors import DocumentNotFoundError
 from indexes.types import Document, DocumentRecord
 from ingest.chunk import check_settings, chunk_elements
-from ingest.discover import FoundFile, Problem, discover
-from ingest.errors import ExtractError, IngestCancelledError, IngestSettingsError, UnsupportedFileError
+from ingest.errors import ExtractError, IngestCancelledError, IngestSettingsError
 from ingest.events import (
     Discovered,
     FileDone,
@@ -25,13 +22,15 @@ from ingest.events import (
     FileStarted,
     Finished,
     IngestEvent,
+    Outcome,
 )
 from ingest.extract.sandbox import ExtractLimits, Sandbox
-from ingest.media import media_type_of
+from ingest.sources import Source, found_below, upload
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
 
     from numpy import float32
     from numpy.typing import NDArray
@@ -39,11 +38,9 @@ if TYPE_CHECKING:
     from indexes import Index
     from indexes.types import Chunk
     from ingest.embed import Embedder
+    from ingest.extract.document import Extracted
     from ingest.extract.sandbox import Reading
     from ingest.units import TokenOffsets
-
-_UPLOAD_PREFIX = "upload:"
-_MAX_NAME_CHARS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,8 @@ def ingest(
 ) -> Iterator[IngestEvent]:
     """Brings files and folders into a collection; a file that fails is reported and the others go on.
 
-    Each document enters in one transaction, so that at any moment, also after a crash, it is in the index as it
-    was or as it is now. A file whose bytes are those already stored for its path costs only their hash.
+    Each document enters in one transaction, so that at any moment, also after a crash, it is in the index as
+    it was or as it is now. A file whose bytes are those already stored for its path costs only their hash.
 
     Args:
         paths: files and folders.
@@ -84,8 +81,8 @@ def ingest(
         settings: chunk lengths and limits.
         cancel: when set, work stops between two batches, the file at hand is left as it was, and the stream
             ends with `Finished(cancelled=True)`.
-        upload_name: for a single file that a client sent: what the client called it. It becomes the document's name
-            and its path `upload:NAME`, and is never used to open anything.
+        upload_name: for a single file that a client sent: what the client called it. It becomes the document's
+            name and its path `upload:NAME`, and is never used to open anything.
         sandbox: one to be shared between calls; without it the call starts its own and ends it.
 
     Raises:
@@ -98,16 +95,6 @@ def ingest(
     settings = settings or IngestSettings()
     run = _Run(collection, index, embedder, token_offsets, settings, cancel)
     return run.events(paths, upload_name, sandbox)
-
-
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A file to ingest: where its bytes are, and what the document is called."""
-
-    file: Path
-    media_type: str
-    path: str
-    name: str
 
 
 class _Run:
@@ -130,9 +117,7 @@ class _Run:
         self._cancel = cancel
         self._counts: Counter[str] = Counter()
 
-    def events(
-        self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox | None
-    ) -> Iterator[IngestEvent]:
+    def events(self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox | None) -> Iterator[IngestEvent]:
         started = time.monotonic()
         own_sandbox = sandbox is None
         sandbox = sandbox or Sandbox(self._settings.limits)
@@ -144,15 +129,15 @@ class _Run:
         finally:
             if own_sandbox:
                 sandbox.close()
+        if self._counts["replaced"]:
+            self._index.flush()  # clears the traces of what was replaced
         yield self._finished(time.monotonic() - started, cancelled=cancelled)
 
-    def _files(
-        self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox
-    ) -> Iterator[IngestEvent]:
-        sources: list[_Source] = []
-        for found in [_upload(paths[0], upload_name)] if upload_name is not None else _found(paths):
+    def _files(self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox) -> Iterator[IngestEvent]:
+        sources: list[Source] = []
+        for found in [upload(paths[0], upload_name)] if upload_name is not None else found_below(paths):
             self._check_cancel()
-            if isinstance(found, _Source):
+            if isinstance(found, Source):
                 sources.append(found)
             else:
                 yield self._counted(found)
@@ -162,7 +147,7 @@ class _Run:
             yield FileStarted(source.path, number, len(sources))
             yield from self._one_file(source, sandbox)
 
-    def _one_file(self, source: _Source, sandbox: Sandbox) -> Iterator[IngestEvent]:
+    def _one_file(self, source: Source, sandbox: Sandbox) -> Iterator[IngestEvent]:
         try:
             done = yield from self._ingest(source, sandbox)
         except ExtractError as error:
@@ -173,12 +158,11 @@ class _Run:
             self._counts[done.outcome] += 1
             yield done
 
-    def _ingest(self, source: _Source, sandbox: Sandbox) -> Generator[IngestEvent, None, FileDone]:
+    def _ingest(self, source: Source, sandbox: Sandbox) -> Generator[IngestEvent, None, FileDone]:
         started = time.monotonic()
-        with source.file.open("rb") as file:
-            document_id = hashlib.file_digest(file, "sha256").hexdigest()
-        if (stored := self._stored(document_id, source)) is not None:
-            return self._done(stored, "unchanged" if stored.path == source.path else "duplicate", started)
+        known = self._known(source, started)
+        if known is not None:
+            return known
         yield FileProgress(source.path, "extract", 0, 0)
         reading = yield from self._extract(source, sandbox)
         self._check_cancel()
@@ -188,31 +172,22 @@ class _Run:
         self._check_cancel()
         yield FileProgress(source.path, "write", 0, len(chunks))
         document = self._document(source, reading, chunks)
-        result = self._index.write(DocumentRecord(document, reading.extracted.elements, chunks, embeddings))
-        self._counts["chunks"] += len(chunks)
-        return self._done(document, result, started)
+        outcome = self._index.write(DocumentRecord(document, reading.extracted.elements, chunks, embeddings))
+        self._counts["chunks"] += len(chunks) if outcome in {"added", "replaced"} else 0
+        return _done(source, document, outcome, started, _pages_without_text(reading.extracted))
 
-    def _stored(self, document_id: str, source: _Source) -> Document | None:
-        """The document if the collection has these bytes, under this path or, then made a second source, another."""
-        if self._index.source_hash(self._collection, source.path) == document_id:
-            return self._index.document(document_id, self._collection)
-        try:
-            document = self._index.document(document_id, self._collection)
-        except DocumentNotFoundError:
-            return None
-        return document
-
-    def _done(self, document: Document, outcome: str, started: float) -> FileDone:
-        return FileDone(
-            path=document.path,
-            document_id=document.id,
-            outcome=outcome,
-            num_chunks=document.num_chunks,
-            num_tokens=document.num_tokens,
-            elapsed_s=time.monotonic() - started,
+    def _known(self, source: Source, started: float) -> FileDone | None:
+        """What there is to say of a file whose bytes the collection holds already; None of any other."""
+        with source.file.open("rb") as file:
+            document_id = hashlib.file_digest(file, "sha256").hexdigest()
+        outcome = self._index.add_source(
+            self._collection, document_id, path=source.path, name=source.name, added_at=time.time()
         )
+        if outcome is None:
+            return None
+        return _done(source, self._index.document(document_id, self._collection), outcome, started)
 
-    def _extract(self, source: _Source, sandbox: Sandbox) -> Generator[IngestEvent, None, Reading]:
+    def _extract(self, source: Source, sandbox: Sandbox) -> Generator[IngestEvent, None, Reading]:
         steps = sandbox.iter_extract(source.file, media_type=source.media_type, cancel=self._cancel)
         while True:
             try:
@@ -231,9 +206,7 @@ class _Run:
             overlap_tokens=self._settings.overlap_tokens,
         )
 
-    def _embed(
-        self, source: _Source, chunks: Sequence[Chunk]
-    ) -> Generator[IngestEvent, None, NDArray[float32]]:
+    def _embed(self, source: Source, chunks: Sequence[Chunk]) -> Generator[IngestEvent, None, NDArray[float32]]:
         yield FileProgress(source.path, "embed", 0, len(chunks))
         texts = [chunk.searchable_text for chunk in chunks]
         embeddings = np.empty((len(chunks), self._embedder.identity.dimension), dtype=np.float32)
@@ -244,7 +217,7 @@ class _Run:
             yield FileProgress(source.path, "embed", done, len(chunks))
         return embeddings
 
-    def _document(self, source: _Source, reading: Reading, chunks: Sequence[Chunk]) -> Document:
+    def _document(self, source: Source, reading: Reading, chunks: Sequence[Chunk]) -> Document:
         return Document(
             id=reading.sha256,
             collection=self._collection,
@@ -282,30 +255,19 @@ class _Run:
         )
 
 
-def _found(paths: Sequence[Path]) -> Iterator[_Source | FileSkipped | FileFailed]:
-    for found in discover(paths):
-        match found:
-            case FoundFile(path, media_type):
-                yield _Source(path, media_type, str(path), path.name)
-            case Problem(path, reason, skipped=True):
-                yield FileSkipped(str(path), reason)
-            case Problem(path, reason):
-                yield FileFailed(str(path), reason)
+def _done(
+    source: Source, document: Document, outcome: Outcome, started: float, num_pages_without_text: int = 0
+) -> FileDone:
+    return FileDone(
+        path=source.path,
+        document_id=document.id,
+        outcome=outcome,
+        num_chunks=document.num_chunks,
+        num_tokens=document.num_tokens,
+        elapsed_s=time.monotonic() - started,
+        num_pages_without_text=num_pages_without_text,
+    )
 
 
-def _upload(file: Path, upload_name: str) -> _Source | FileFailed:
-    name = display_name(upload_name)
-    path = _UPLOAD_PREFIX + name
-    try:
-        return _Source(file, media_type_of(file, name), path, name)
-    except UnsupportedFileError as error:
-        return FileFailed(path, str(error))
-    except OSError as error:
-        return FileFailed(path, (error.strerror or str(error)).lower())
-
-
-def display_name(upload_name: str) -> str:
-    """What a client called a file, as a name to show: the last part of a path, without control characters."""
-    last = upload_name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    printable = "".join(character for character in last if character.isprintable()).strip()
-    return printable[-_MAX_NAME_CHARS:] if printable not in {"", ".", ".."} else "upload"
+def _pages_without_text(extracted: Extracted) -> int:
+    return (extracted.num_pages or 0) - len({element.page for element in extracted.elements if element.page})

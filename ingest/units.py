@@ -1,4 +1,4 @@
-"""The smallest pieces of a document that chunks keep whole: sentences, list items, table rows, lines of code."""
+"""The smallest pieces of a document that chunks keep whole: sentences, table rows, lines of code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Unit:
     """A piece of the document's text.
 
     Attributes:
-        num_tokens: by the tokens of its element, so right to within a token or two; chunks are counted exactly.
+        num_tokens: by the tokens of its element, so right to within a token or two.
         path: the headings above it, outermost first; a heading is on its own path.
         level: of a heading, 0 for anything else.
         opens_element: whether it is the first unit of its element.
@@ -98,6 +98,8 @@ def _units_of(
         for cut, piece_end in zip(cuts, [*cuts[1:], end], strict=True):
             through = bisect_left(offsets, piece_end, counted)
             first, last = trimmed(element.text, cut, piece_end, by_line=element.kind in _BY_LINE)
+            if first == last:
+                continue
             yield Unit(
                 start=element.start + first,
                 end=element.start + last,
@@ -120,7 +122,7 @@ def _spans(element: Element) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _SENTENCE_END.finditer(text):
         end = match.end()
-        if end == len(text) or _ABBREVIATION.search(text, max(start, match.start() - 6), match.start() + 1):
+        if end == len(text) or _ABBREVIATION.search(text, max(start - 1, match.start() - 6, 0), match.start() + 1):
             continue
         yield start, start + len(text[start:end].rstrip())
         start = end

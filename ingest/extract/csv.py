@@ -1,4 +1,4 @@
-"""Comma-, semicolon-, tab- and pipe-separated tables: each row stands alone, with the header's names in it."""
+"""Tables separated by commas, semicolons, tabs or pipes: each row stands alone, with the header's names in it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import io
 from typing import TYPE_CHECKING
 
 from indexes.types import ElementKind
-from ingest.extract.document import Block, Extracted, clean_text, lay_out, one_line
 from ingest.encoding import decode
+from ingest.extract.document import Block, Extracted, clean_text, lay_out, one_line
 from ingest.extract.tables import render_record
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from indexes.types import Element, ElementKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 SEPARATOR = "\n\n"
 """Stands between the texts of two elements in the text of a document."""

@@ -10,7 +10,7 @@ import zipfile
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import lxml.html
+import lxml.html  # type: ignore[import-untyped]
 
 from indexes.types import ElementKind
 from ingest.errors import ExtractError
@@ -68,10 +68,10 @@ def _check_archive(data: bytes) -> None:
 
 @cache
 def _partitioner() -> Callable[..., list[Any]]:
-    """unstructured's `partition_docx`, kept off the network.
+    """The `partition_docx` of unstructured, kept off the network.
 
-    Left alone it reports usage and downloads a spaCy model to tell prose from other text, a distinction that is
-    not used here; spaCy's blank English takes the model's place. spaCy would also import torch, for nothing.
+    Left alone it reports usage and downloads a spaCy model to tell prose from other text, a distinction that
+    is not used here; spaCy's blank English takes the model's place. spaCy would also import torch, for nothing.
     """
     os.environ["DO_NOT_TRACK"] = "1"
     without_torch = "torch" not in sys.modules
@@ -80,9 +80,7 @@ def _partitioner() -> Callable[..., list[Any]]:
     try:
         tokenize = importlib.import_module("unstructured.nlp.tokenize")
         tokenize._load_spacy_model = _blank_english  # type: ignore[attr-defined]  # noqa: SLF001 - no public hook
-        partition: Callable[..., list[Any]] = importlib.import_module(
-            "unstructured.partition.docx"
-        ).partition_docx
+        partition: Callable[..., list[Any]] = importlib.import_module("unstructured.partition.docx").partition_docx
     finally:
         if without_torch:
             del sys.modules["torch"]

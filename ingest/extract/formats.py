@@ -25,9 +25,7 @@ _EXTRACTORS = {
 }
 
 
-def extract(
-    path: Path, *, media_type: str, on_progress: Callable[[int, int], None] | None = None
-) -> Extracted:
+def extract(path: Path, *, media_type: str, on_progress: Callable[[int, int], None] | None = None) -> Extracted:
     """The elements of a file, read in this process; `Sandbox` does the same in a limited one.
 
     Args:
@@ -43,9 +41,7 @@ def extract(
     return extract_bytes(path.read_bytes(), media_type=media_type, on_progress=on_progress)
 
 
-def extract_bytes(
-    data: bytes, *, media_type: str, on_progress: Callable[[int, int], None] | None = None
-) -> Extracted:
+def extract_bytes(data: bytes, *, media_type: str, on_progress: Callable[[int, int], None] | None = None) -> Extracted:
     """As `extract`, from a file's bytes."""
     if media_type not in _EXTRACTORS:
         raise UnsupportedFileError(f"no reader for {media_type}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import lxml.html
+import lxml.html  # type: ignore[import-untyped]
 from lxml import etree
 
 from indexes.types import ElementKind
-from ingest.extract.document import Block, Extracted, clean_text, lay_out, one_line
 from ingest.encoding import decode
+from ingest.extract.document import Block, Extracted, clean_text, lay_out, one_line
 from ingest.extract.tables import render_table
 
 _DECLARED = re.compile(rb"""<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
@@ -18,13 +18,19 @@ _XML_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _DROPPED = frozenset(
-    "script style noscript template svg canvas iframe object embed audio video head nav "
-    "button input select option textarea datalist dialog map colgroup source".split()
+    re.findall(
+        r"\w+",
+        "script style noscript template svg canvas iframe object embed audio video head nav "
+        "button input select option textarea datalist dialog map colgroup source",
+    )
 )
 _DROPPED_ROLES = frozenset({"navigation", "banner", "search", "menu", "menubar", "contentinfo", "dialog"})
 _INLINE = frozenset(
-    "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math meter nobr output "
-    "q ruby rb rt rp s samp small span strike strong sub sup time tt u var wbr picture".split()
+    re.findall(
+        r"\w+",
+        "a abbr acronym b bdi bdo big cite code data del dfn em font i img ins kbd label mark math meter nobr "
+        "output picture q ruby rb rt rp s samp small span strike strong sub sup time tt u var wbr",
+    )
 )
 _ROW_GROUPS = frozenset({"thead", "tbody", "tfoot"})
 _NOISE_CLASSES = frozenset({"mw-editsection", "mw-jump-link", "reference"})

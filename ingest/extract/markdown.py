@@ -1,4 +1,4 @@
-"""Markdown (CommonMark with tables) through markdown-it's tokens; embedded HTML through the HTML extractor."""
+"""Markdown (CommonMark with tables) through markdown-it's tokens; HTML inside it as HTML."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from markdown_it import MarkdownIt
 
 from indexes.types import ElementKind
-from ingest.extract.document import Block, Extracted, lay_out
 from ingest.encoding import decode
+from ingest.extract.document import Block, Extracted, lay_out
 from ingest.extract.html import blocks_of_html, text_of_html
 from ingest.extract.tables import render_table
 

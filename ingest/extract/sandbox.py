@@ -171,7 +171,8 @@ class Sandbox:
             raise ExtractLimitError(f"reading it took over {self.limits.total_s:g} s (limit: total_s)")
 
     def _memory_reason(self) -> str:
-        return f"reading it needs more than {self.limits.memory_bytes >> 20:,} MiB of memory (limit: memory_bytes)"
+        mib = self.limits.memory_bytes >> 20
+        return f"reading it needs more than {mib:,} MiB of memory (limit: memory_bytes)"
 
     def _crash_reason(self) -> str:
         code = self._process.wait() if self._process else 0

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_GRID_CHARS = 1000
-"""A table up to this size is written as a grid; in a longer one each row repeats the header, to stand alone."""
+"""A table up to this size is written as a grid; in a longer one each row repeats the header."""
 
 
 def render_table(rows: Sequence[Sequence[str]], *, has_header: bool = True) -> str:
@@ -29,9 +29,7 @@ def render_table(rows: Sequence[Sequence[str]], *, has_header: bool = True) -> s
 def render_record(header: Sequence[str], row: Sequence[str]) -> str:
     """One row as `Name: X; Price: Y`; empty cells are left out."""
     names = [*header, *[""] * (len(row) - len(header))]
-    return "; ".join(
-        f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell
-    )
+    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell)
 
 
 def _grid(rows: list[list[str]], *, has_header: bool) -> str:
@@ -56,8 +54,4 @@ def _names_columns(header: list[str]) -> bool:
     named = [cell for cell in header if cell]
     wordy = [cell for cell in named if not cell.replace(".", "").replace(",", "").isdigit()]
     longest = 60
-    return (
-        len(named) >= 0.5 * len(header)
-        and len(wordy) == len(named)
-        and max(map(len, named), default=0) <= longest
-    )
+    return len(named) >= 0.5 * len(header) and len(wordy) == len(named) and max(map(len, named), default=0) <= longest

@@ -6,14 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from indexes.types import ElementKind
-from ingest.extract.document import Block, Extracted, clean_text, lay_out
 from ingest.encoding import decode
+from ingest.extract.document import Block, Extracted, clean_text, lay_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
-_LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+•‣◦▪·–]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+\S", re.MULTILINE)
+_LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+•‣◦▪·\u2013]|\(?\d{1,3}[.)]|\(?[a-z][.)])[ \t]+\S", re.MULTILINE)
 
 
 def extract_text(data: bytes) -> Extracted:

@@ -64,7 +64,7 @@ def extracted_from_message(message: dict[str, Any]) -> Extracted:
 
 
 def main() -> None:
-    """Answers requests until stdin ends; ends at once when the parent is gone, even in the midst of a file."""
+    """Answers requests until stdin ends; ends at once when the parent is gone, even amid a file."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a library prints must not mix with the replies
     _forbid_network()
@@ -129,8 +129,8 @@ def _forbid_network() -> None:
     def refuse(*_: object, **__: object) -> NoReturn:
         raise PermissionError("no network while reading a document")
 
-    socket.socket.connect = refuse  # type: ignore[method-assign,assignment]
-    socket.socket.connect_ex = refuse  # type: ignore[method-assign,assignment]
+    socket.socket.connect = refuse  # type: ignore[method-assign]
+    socket.socket.connect_ex = refuse  # type: ignore[method-assign]
     socket.getaddrinfo = refuse
 
 
