@@ -110,9 +110,9 @@ def _vectors(connection: sqlite3.Connection, key: int, dimension: int) -> Iterat
     )
     for ordinal, vector in found:
         if vector is None:
-            yield f"chunk {ordinal} has no vector: delete the document and ingest it again"
+            yield f"chunk {ordinal} has no vector: `rag ingest --reembed` makes it anew"
         elif len(vector) != rows.vector_bytes(dimension) or not rows.is_unit(rows.to_vectors([vector], dimension)):
-            yield f"chunk {ordinal} has a damaged vector: delete the document and ingest it again"
+            yield f"chunk {ordinal} has a damaged vector: `rag ingest --reembed` makes it anew"
 
 
 def _collections(connection: sqlite3.Connection) -> list[int]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from indexes import checks, fulltext, rows, schema, store
+from indexes import fulltext, lookup, rows, schema, store
 from indexes.database import Database
+from indexes.derived import Derived
 from indexes.errors import EmbeddingMismatchError, StorageError
 from indexes.jobs import JobStore
-from indexes.synced import SyncedVectors
-from indexes.vectors import file_name, remove_file
+from indexes.reembed import reembed
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -39,7 +38,6 @@ logger = logging.getLogger(__name__)
 
 DATABASE_NAME = "index.sqlite"
 VECTORS_FOLDER = "vectors"
-SAVE_EVERY_CHUNKS = 8192  # at least; and only when the collection has doubled, so that saving costs O(n) in all
 
 
 class Index:
@@ -56,11 +54,8 @@ class Index:
     def __init__(self, database: Database, vectors_folder: Path, identity: EmbeddingIdentity | None) -> None:
         self.jobs = JobStore(database)
         self._database = database
-        self._vectors_folder = vectors_folder
         self._identity = identity
-        self._vectors: dict[str, SyncedVectors] = {}
-        self._vectors_lock = threading.Lock()
-        self._unsaved: dict[str, int] = {}  # chunks written to a collection since its vectors were last saved
+        self._derived = Derived(database, vectors_folder)
 
     @classmethod
     def open(
@@ -96,7 +91,7 @@ class Index:
         try:
             with database.reading() as connection:
                 index._stored_identity(connection)
-            index._remove_strays()
+            index._derived.remove_strays()
         except BaseException:
             database.close()
             raise
@@ -120,6 +115,16 @@ class Index:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def require_identity(self, identity: EmbeddingIdentity) -> None:
+        """From now on use this embedding model, as if the index had been opened with it.
+
+        Raises:
+            EmbeddingMismatchError: the stored vectors are another model's.
+        """
+        with self._database.reading() as connection:
+            _check_identity(connection, self._database.path, identity)
+        self._identity = identity
 
     @property
     def generation(self) -> int:
@@ -150,8 +155,32 @@ class Index:
             if self._stored_identity(connection) != identity:
                 schema.write_identity(connection, identity)
             result = store.write(connection, record)
-        self._wrote(collection, len(record.chunks))
+        if result != "unchanged":
+            self._derived.wrote(collection, len(record.chunks))
         return result
+
+    def reembed(
+        self,
+        identity: EmbeddingIdentity,
+        embed: Callable[[Sequence[str]], NDArray[float32]],
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Replace every stored vector by another model's, from the stored text; how many there were.
+
+        Until all are made the old ones stay in use, and an interruption changes nothing.
+
+        Args:
+            identity: the new model.
+            embed: gives unit vectors [n, dimension] for n texts.
+            on_progress: told the number of chunks done, and of all.
+
+        Raises:
+            StorageError: `embed` gives vectors of another shape or length, or the index cannot be written.
+        """
+        num_chunks = reembed(self._database, identity, embed, on_progress)
+        self._identity = identity
+        self._derived.rebuild_vectors()
+        return num_chunks
 
     def add_source(
         self, collection: str, document_id: str, *, path: str, name: str, added_at: float
@@ -161,22 +190,25 @@ class Index:
         Returns:
             As `write`, never `added`; None when the collection does not hold the document.
         """
+        if self.source_hash(collection, path) == document_id:
+            return "unchanged"
         with self._database.writing() as connection:
             result = store.add_source(connection, collection, document_id, path, name, added_at)
-        self._wrote(collection, 0)
+        if result is not None:
+            self._derived.wrote(collection, 0)
         return result
 
     def remove_source(self, collection: str, path: str) -> str | None:
         """Forget a path; its document goes too, unless another path holds it. Its id, None for an unknown path."""
         with self._database.writing() as connection:
             document_id = store.remove_source(connection, collection, path)
-        self._tidy(collection)
+        self._derived.tidy(collection)
         return document_id
 
     def source_hash(self, collection: str, path: str) -> str | None:
         """The id of the document now stored for a path; None when there is none."""
         with self._database.reading() as connection:
-            return store.source_hash(connection, collection, path)
+            return lookup.source_hash(connection, collection, path)
 
     def delete(self, document_id: str, collection: str | None = None) -> Document:
         """Delete a document with all its paths, and every trace of its text and vectors from the files.
@@ -193,20 +225,20 @@ class Index:
         """
         with self._database.writing() as connection:
             document = store.delete(connection, document_id, collection)
-        self._tidy(document.collection)
+        self._derived.tidy(document.collection)
         return document
 
     def delete_collection(self, collection: str) -> int:
         """Delete a collection with every trace; how many documents it held."""
         with self._database.writing() as connection:
             num_documents = store.delete_collection(connection, collection)
-        self._tidy(collection)
+        self._derived.tidy(collection)
         return num_documents
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """The documents of one collection or of all, in the order they came."""
         with self._database.reading() as connection:
-            return store.documents(connection, collection)
+            return lookup.documents(connection, collection)
 
     def document(self, id_or_prefix: str, collection: str | None = None) -> Document:
         """The document with an id, or with an id that starts with the given digits (at least 6).
@@ -215,7 +247,7 @@ class Index:
             DocumentNotFoundError: none, or more than one, answers to it.
         """
         with self._database.reading() as connection:
-            return store.find(connection, id_or_prefix, collection)
+            return lookup.find(connection, id_or_prefix, collection)
 
     def sources(self, document: Document) -> tuple[str, ...]:
         """The paths that hold the document's bytes, the first one found first.
@@ -224,7 +256,7 @@ class Index:
             DocumentNotFoundError: it was deleted meanwhile.
         """
         with self._database.reading() as connection:
-            return store.sources(connection, document)
+            return lookup.sources(connection, document)
 
     def elements(self, document: Document) -> tuple[Element, ...]:
         """The elements of a document in order.
@@ -233,7 +265,7 @@ class Index:
             DocumentNotFoundError: it was deleted meanwhile.
         """
         with self._database.reading() as connection:
-            return store.elements(connection, document)
+            return lookup.elements(connection, document)
 
     def chunks(self, document: Document) -> tuple[Chunk, ...]:
         """The chunks of a document in order.
@@ -242,12 +274,12 @@ class Index:
             DocumentNotFoundError: it was deleted meanwhile.
         """
         with self._database.reading() as connection:
-            return store.chunks(connection, document)
+            return lookup.chunks(connection, document)
 
     def collections(self) -> list[CollectionInfo]:
         """What each collection holds, by name. A collection is there while it holds documents."""
         with self._database.reading() as connection:
-            return store.collections(connection)
+            return lookup.collections(connection)
 
     def search_dense(self, collection: str, vector: NDArray[float32], limit: int) -> list[Hit]:
         """The chunks with the largest inner product with a vector [dimension], best first; exact.
@@ -255,13 +287,13 @@ class Index:
         Raises:
             StorageError: the vector has another width than the stored ones.
         """
-        synced = self._vectors_of(collection)
+        synced = self._derived.vectors_of(collection)
         with synced.lock, self._database.reading() as connection:
             identity = self._stored_identity(connection)
             if identity is None:
                 return []
             query = _query(vector, identity)
-            return store.hits(connection, synced.search(connection, query, limit))
+            return lookup.hits(connection, synced.search(connection, query, limit))
 
     def search_text(self, collection: str, query: str, limit: int) -> list[Hit]:
         """The chunks that hold any telling word of a query, by BM25 over headings and text, best first.
@@ -269,11 +301,11 @@ class Index:
         Any text is a safe query; one without words finds nothing.
         """
         with self._database.reading() as connection:
-            collection_id = store.find_collection(connection, collection)
+            collection_id = lookup.find_collection(connection, collection)
             if collection_id is None:
                 return []
             scores = fulltext.search(connection, collection_id, query, max(limit, 0))
-            return store.hits(connection, scores)
+            return lookup.hits(connection, scores)
 
     def similarities(self, vector: NDArray[float32], chunk_ids: Sequence[int]) -> dict[int, float]:
         """Cosine of a unit vector [dimension] with each of the chunks that are stored, by chunk id.
@@ -286,18 +318,18 @@ class Index:
             if identity is None:
                 return {}
             query = _query(vector, identity)
-            found = store.embeddings(connection, chunk_ids)
+            found = lookup.embeddings(connection, chunk_ids)
         cosines = rows.to_vectors([blob for _, blob in found], identity.dimension) @ query
         return {chunk_id: float(cosine) for (chunk_id, _), cosine in zip(found, cosines, strict=True)}
 
     def document_frequency(self, collection: str, terms: Sequence[str]) -> tuple[int, dict[str, int]]:
         """The number of chunks in a collection, and how many of them hold each term (whatever its ending)."""
         with self._database.reading() as connection:
-            collection_id = store.find_collection(connection, collection)
+            collection_id = lookup.find_collection(connection, collection)
             if collection_id is None:
                 return 0, dict.fromkeys(terms, 0)
             frequencies = {term: fulltext.document_frequency(connection, collection_id, term) for term in terms}
-            return store.num_chunks(connection, collection_id), frequencies
+            return lookup.num_chunks(connection, collection_id), frequencies
 
     def flush(self) -> None:
         """Bring the vectors' files in line with the store, and clear the traces of what was replaced.
@@ -308,13 +340,7 @@ class Index:
         Raises:
             StorageError: the disk is full, read-only or locked.
         """
-        with self._database.reading() as connection:
-            unpurged = store.unpurged_collections(connection)
-        loaded = {name for name, synced in self._vectors.items() if not synced.is_saved}
-        for collection in sorted({*unpurged, *self._unsaved, *loaded}):
-            self._flush(collection)
-        if unpurged:
-            self._database.empty_wal()
+        self._derived.flush()
 
     def verify(self) -> list[str]:
         """Check everything that is stored against everything else; one line per problem, none when all is well.
@@ -325,19 +351,7 @@ class Index:
         Raises:
             StorageError: the index was opened for reading only.
         """
-        try:
-            with self._database.writing() as connection:
-                found = checks.problems(connection)
-                names = [info.name for info in store.collections(connection)]
-            for name in names:
-                synced = self._vectors_of(name)
-                with synced.lock, self._database.writing() as connection:
-                    found += synced.problems(connection)
-        except StorageError as error:
-            if self._database.read_only or self._database.is_closed:
-                raise
-            return [str(error)]
-        return found + [f"vectors file {path}: its collection is gone" for path in self._strays()]
+        return self._derived.verify()
 
     def repair(self) -> None:
         """Make everything derived anew from the documents, and remove what belongs to none.
@@ -347,41 +361,7 @@ class Index:
         Raises:
             StorageError: the database itself is damaged, or the disk is full, read-only or locked.
         """
-        with self._database.writing() as connection:
-            checks.mend(connection)
-        for info in self.collections():
-            synced = self._vectors_of(info.name)
-            with synced.lock:
-                synced.forget()
-        self._remove_strays()
-        self.flush()
-
-    def _flush(self, collection: str) -> None:
-        synced = self._vectors_of(collection)
-        with synced.lock, self._database.writing() as connection:
-            synced.save(connection)
-            self._unsaved.pop(collection, None)
-            store.purge(connection, collection)
-
-    def _wrote(self, collection: str, num_chunks: int) -> None:
-        unsaved = self._unsaved.get(collection, 0) + num_chunks
-        self._unsaved[collection] = unsaved
-        if unsaved >= max(SAVE_EVERY_CHUNKS, len(self._vectors_of(collection))):
-            self._flush(collection)
-
-    def _tidy(self, collection: str) -> None:
-        """Clear the traces of a delete now. Should another process be in the way, the next `flush` does it."""
-        try:
-            self._flush(collection)
-            self._database.empty_wal()
-        except StorageError as error:
-            logger.warning("traces of what was deleted from %r will be cleared later: %s", collection, error)
-
-    def _vectors_of(self, collection: str) -> SyncedVectors:
-        with self._vectors_lock:
-            if collection not in self._vectors:
-                self._vectors[collection] = SyncedVectors(collection, self._vectors_folder)
-            return self._vectors[collection]
+        self._derived.repair()
 
     def _writing_identity(self) -> EmbeddingIdentity:
         if self._identity is None:
@@ -390,30 +370,20 @@ class Index:
 
     def _stored_identity(self, connection: sqlite3.Connection) -> EmbeddingIdentity | None:
         """Whose vectors are stored, which must be those of the model in use."""
-        stored = schema.read_identity(connection)
-        if stored is None or self._identity in (None, stored) or not store.has_embeddings(connection):
-            return stored
-        assert self._identity is not None
-        raise EmbeddingMismatchError(
-            f"the index at {self._database.path} holds vectors of the embedding model '{stored.name}' "
-            f"({stored.dimension} dimensions), not of '{self._identity.name}' ({self._identity.dimension}): "
-            "go back to that model, or run `rag ingest --reembed`"
-        )
+        return _check_identity(connection, self._database.path, self._identity)
 
-    def _strays(self) -> list[Path]:
-        files = sorted(self._vectors_folder.glob("*.faiss")) + sorted(self._vectors_folder.glob("*.json"))
-        if not files:
-            return []
-        wanted = {file_name(info.name) for info in self.collections()}
-        return [path for path in files if path.with_suffix(".faiss").name not in wanted]
 
-    def _remove_strays(self) -> None:
-        """Remove the vectors of collections that went in a process that was killed before it could."""
-        if self._database.read_only or not self._strays():
-            return
-        with self._database.writing():  # so that no other process is making such a collection's file
-            for path in self._strays():
-                remove_file(path)
+def _check_identity(
+    connection: sqlite3.Connection, path: Path, identity: EmbeddingIdentity | None
+) -> EmbeddingIdentity | None:
+    """The identity of the stored vectors, if it is the given one or none is given."""
+    stored = schema.read_identity(connection)
+    if stored is None or identity is None or identity == stored or not lookup.has_embeddings(connection):
+        return stored
+    raise EmbeddingMismatchError(
+        f"the index at {path} holds vectors of the embedding model '{stored.name}' ({stored.dimension} dimensions), "
+        f"not of '{identity.name}' ({identity.dimension}): go back to that model, or run `rag ingest --reembed`"
+    )
 
 
 def _query(vector: NDArray[float32], identity: EmbeddingIdentity) -> NDArray[float32]:

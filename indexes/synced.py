@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes import rows, schema, store, vectors
+from indexes import lookup, rows, schema, vectors
 from indexes.vectors import DamagedFileError, Origin, State, Vectors
 
 if TYPE_CHECKING:
@@ -137,12 +137,12 @@ def _bring_up(connection: sqlite3.Connection, target: _Target, current: Vectors)
     newest = current.state.document_key
     for ids, added in _stored(connection, target, newer_than=newest):
         current.add(ids, added)
-    if len(current) != store.num_chunks(connection, target.collection_id):
+    if len(current) != lookup.num_chunks(connection, target.collection_id):
         stored = _stored_ids(connection, target)
         current.remove(np.setdiff1d(current.ids, stored))
         missing = np.setdiff1d(stored, current.ids)
         current.add(*_vectors_of(connection, target, missing))
-    current.state = State(target.generation, store.newest_key(connection, target.collection_id))
+    current.state = State(target.generation, lookup.newest_key(connection, target.collection_id))
 
 
 def _differences(connection: sqlite3.Connection, target: _Target, current: Vectors) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _stored(
 def _vectors_of(
     connection: sqlite3.Connection, target: _Target, chunk_ids: NDArray[int64]
 ) -> tuple[NDArray[int64], NDArray[float32]]:
-    return _arrays(store.embeddings(connection, chunk_ids.tolist()), target)
+    return _arrays(lookup.embeddings(connection, chunk_ids.tolist()), target)
 
 
 def _arrays(batch: Sequence[tuple[int, bytes]], target: _Target) -> tuple[NDArray[int64], NDArray[float32]]:

@@ -1,0 +1,137 @@
+"""Everything that is derived from the database, kept in line with it: vectors in files, full text, their repair."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from indexes import checks, lookup, store
+from indexes.errors import StorageError
+from indexes.synced import SyncedVectors
+from indexes.vectors import file_name, remove_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from indexes.database import Database
+
+logger = logging.getLogger(__name__)
+
+SAVE_EVERY_CHUNKS = 8192  # at least
+
+
+class Derived:
+    """The vectors of all collections of one database and the care for what is made from it.
+
+    Correctness never depends on when files are saved: the database knows its generation, and what shows an older one
+    is brought up to date before it is used.
+
+    Args:
+        database: the truth.
+        folder: where the vectors' files are.
+    """
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self._database = database
+        self._folder = folder
+        self._vectors: dict[str, SyncedVectors] = {}
+        self._vectors_lock = threading.Lock()
+        self._unsaved: dict[str, int] = {}  # chunks written to a collection since its vectors were last saved
+
+    def flush(self) -> None:
+        """Save the vectors that changed and clear the traces of what was replaced; see `Index.flush`."""
+        with self._database.reading() as connection:
+            unpurged = lookup.unpurged_collections(connection)
+        with self._vectors_lock:
+            loaded = {name for name, synced in self._vectors.items() if not synced.is_saved}
+        for collection in sorted({*unpurged, *list(self._unsaved), *loaded}):
+            self._flush(collection)
+        if unpurged:
+            self._database.empty_wal()
+
+    def verify(self) -> list[str]:
+        """Check everything that is stored against everything else; see `Index.verify`."""
+        try:
+            with self._database.writing() as connection:
+                found = checks.problems(connection)
+                names = [info.name for info in lookup.collections(connection)]
+            for name in names:
+                synced = self.vectors_of(name)
+                with synced.lock, self._database.writing() as connection:
+                    found += synced.problems(connection)
+        except StorageError as error:
+            if self._database.read_only or self._database.is_closed:
+                raise
+            return [str(error)]
+        return found + [f"vectors file {path}: its collection is gone" for path in self._strays()]
+
+    def repair(self) -> None:
+        """Make everything derived anew from the documents; see `Index.repair`."""
+        with self._database.writing() as connection:
+            checks.mend(connection)
+        self.rebuild_vectors()
+
+    def rebuild_vectors(self) -> None:
+        """Make the vectors of all collections anew from the store, in memory and in their files."""
+        for name in self._collections():
+            synced = self.vectors_of(name)
+            with synced.lock:
+                synced.forget()
+        self.remove_strays()
+        self.flush()
+
+    def wrote(self, collection: str, num_chunks: int) -> None:
+        """Take note of a write; save now and then, when a collection has doubled, so that it costs O(n) in all."""
+        unsaved = self._unsaved.get(collection, 0) + num_chunks
+        due = unsaved >= max(SAVE_EVERY_CHUNKS, len(self.vectors_of(collection)))
+        self._unsaved[collection] = 0 if due else unsaved
+        if due:
+            self._try_flush(collection)
+
+    def tidy(self, collection: str) -> None:
+        """Clear the traces of a delete from every file, now."""
+        if self._try_flush(collection):
+            self._database.empty_wal()  # which else would keep what was deleted until it is written over
+
+    def vectors_of(self, collection: str) -> SyncedVectors:
+        """The vectors of a collection, which may be empty; always the same object."""
+        with self._vectors_lock:
+            if collection not in self._vectors:
+                self._vectors[collection] = SyncedVectors(collection, self._folder)
+            return self._vectors[collection]
+
+    def remove_strays(self) -> None:
+        """Remove the vectors of collections that went in a process that was killed before it could."""
+        if self._database.read_only or not self._strays():
+            return
+        with self._database.writing():  # so that no other process is making such a collection's file
+            for path in self._strays():
+                remove_file(path)
+
+    def _flush(self, collection: str) -> None:
+        synced = self.vectors_of(collection)
+        with synced.lock, self._database.writing() as connection:
+            synced.save(connection)
+            self._unsaved.pop(collection, None)
+            store.purge(connection, collection)
+
+    def _try_flush(self, collection: str) -> bool:
+        """Whether it worked. What was to be stored or deleted is so already, only derived files are behind."""
+        try:
+            self._flush(collection)
+        except StorageError as error:
+            logger.warning("the files derived from %r are brought up to date later: %s", collection, error)
+            return False
+        return True
+
+    def _strays(self) -> list[Path]:
+        files = sorted(self._folder.glob("*.faiss")) + sorted(self._folder.glob("*.json"))
+        if not files:
+            return []
+        wanted = {file_name(name) for name in self._collections()}
+        return [path for path in files if path.with_suffix(".faiss").name not in wanted]
+
+    def _collections(self) -> list[str]:
+        with self._database.reading() as connection:
+            return [info.name for info in lookup.collections(connection)]
