@@ -42,6 +42,11 @@ class AnswerStream:
             self._cancelled.set()
             self._room.release()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was stopped before its end."""
+        return self._cancelled.is_set()
+
     async def events(self, tick_s: float) -> AsyncGenerator[AnswerEvent | None, None]:
         """The answer's events, and None whenever nothing came for `tick_s`.
 

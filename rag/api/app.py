@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from rag.app import Rag
 
 
-def create_app(rag: Rag, *, host: str | None = None) -> FastAPI:
+def create_app(rag: Rag) -> FastAPI:
     """The API and the page for one open `Rag`, which the caller closes after the server has ended.
-
-    `host` is the address served on (the settings' when left out): it decides which names are answered to.
 
     Example:
         >>> uvicorn.run(create_app(Rag.open()))
@@ -44,7 +42,7 @@ def create_app(rag: Rag, *, host: str | None = None) -> FastAPI:
         worker=IngestWorker(rag, settings.uploads_folder),
         warm_up=WarmUp(rag),
     )
-    app.add_middleware(Guard, host=host or settings.host, allowed_hosts=settings.allowed_hosts)
+    app.add_middleware(Guard, host=settings.host, allowed_hosts=settings.allowed_hosts)
     problems.install(app)
     for module in (ask, search, documents, jobs, health):
         app.include_router(module.router)

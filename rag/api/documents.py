@@ -98,7 +98,8 @@ def get_text(
     document = index.document(document_id, collection)
     text = "\n\n".join(element.text for element in index.elements(document))
     start = min(start, len(text))
-    end = min(len(text) if end is None else max(end, start), start + _MAX_TEXT_CHARS)
+    wanted = len(text) if end is None else max(start, end)
+    end = min(wanted, len(text), start + _MAX_TEXT_CHARS)
     return DocumentText(document=document, start=start, end=end, num_chars=len(text), text=text[start:end])
 
 

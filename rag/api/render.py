@@ -57,7 +57,12 @@ _TEXT_TAGS = frozenset(
         "a",
     ]
 )
-_ATTRIBUTES = {"a": {"href"}, "ol": {"start"}, "button": {"type", "class", "data-passage"}}
+_ATTRIBUTES: dict[str, set[str]] = {
+    "*": set(),
+    "a": {"href"},
+    "ol": {"start"},
+    "button": {"type", "class", "data-passage"},
+}
 _URL_SCHEMES = {"http", "https", "mailto"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -25,25 +26,27 @@ class PortTakenError(RagError):
     """Nothing can be served at the address asked for."""
 
 
-def serve(rag: Rag, host: str | None = None, port: int | None = None, *, on_start: Callable[[str], None]) -> None:
-    """Serve the API and the page until Ctrl-C or a termination signal.
+def say_address(address: str) -> None:
+    """Tell the person at the terminal where the page is."""
+    print(f"Readonce is at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
+
+
+def serve(rag: Rag, on_start: Callable[[str], None] = say_address) -> None:
+    """Serve the API and the page at the settings' host and port until Ctrl-C or a termination signal.
 
     Running answers are then cancelled; a half-read document is left as it was and taken up by the next start.
 
     Args:
         rag: stays open; the caller closes it.
-        host: address to listen on; the settings' when left out.
-        port: 0 takes a free one.
         on_start: told the page's address once requests are taken.
 
     Raises:
         PortTakenError: the address is in use or not of this machine.
     """
-    host, port = host or rag.settings.host, rag.settings.port if port is None else port
-    app = create_app(rag, host=host)
-    with listen(host, port) as listener, suppress(KeyboardInterrupt):
+    host = rag.settings.host
+    with listen(host, rag.settings.port) as listener, suppress(KeyboardInterrupt):
         address = f"http://{_in_url(host)}:{listener.getsockname()[1]}/"
-        Server(app, on_start=lambda: on_start(address)).run(sockets=[listener])
+        Server(create_app(rag), on_start=lambda: on_start(address)).run(sockets=[listener])
 
 
 class Server(uvicorn.Server):

@@ -11,7 +11,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from ingest.pipeline import display_name
+from ingest.sources import display_name
 from rag.api.problems import ProblemError
 
 if TYPE_CHECKING:
