@@ -15,6 +15,7 @@ import lxml.html  # type: ignore[import-untyped]
 from indexes.types import ElementKind
 from ingest.errors import ExtractError
 from ingest.extract.document import Block, Extracted, lay_out
+from ingest.extract.docx_parts import footnotes, make_plain
 from ingest.extract.html import table_rows
 from ingest.extract.tables import render_table
 
@@ -30,11 +31,13 @@ _MAX_LEVEL = 6
 def extract_docx(data: bytes) -> Extracted:
     """Elements of a Word document; page numbers are known where Word has saved where its pages break."""
     _check_archive(data)
+    plain = make_plain(data)
     partition = _partitioner()
-    elements = partition(file=io.BytesIO(data))
+    elements = partition(file=io.BytesIO(plain))
     blocks = [_block(element) for element in elements if type(element).__name__ not in _LEFT_OUT]
+    blocks += [Block(ElementKind.PARAGRAPH, text) for text in footnotes(plain)]
     pages = [block.page for block in blocks if block.page]
-    return lay_out(blocks, title=_title(data), num_pages=max(pages, default=None))
+    return lay_out(blocks, title=_title(plain), num_pages=max(pages, default=None))
 
 
 def _block(element: Any) -> Block:
@@ -60,7 +63,7 @@ def _check_archive(data: bytes) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             unpacked = sum(info.file_size for info in archive.infolist())
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ExtractError("damaged: not a complete Word document; save it again in Word") from error
     if unpacked > _MAX_UNPACKED_BYTES:
         raise ExtractError(f"unpacks to {unpacked >> 20:,} MiB, more than {_MAX_UNPACKED_BYTES >> 20:,} MiB")
@@ -73,7 +76,7 @@ def _partitioner() -> Callable[..., list[Any]]:
     Left alone it reports usage and downloads a spaCy model to tell prose from other text, a distinction that
     is not used here; spaCy's blank English takes the model's place. spaCy would also import torch, for nothing.
     """
-    os.environ["DO_NOT_TRACK"] = "1"
+    os.environ |= {"DO_NOT_TRACK": "1", "UNSTRUCTURED_DISABLE_NOTICE": "1"}
     without_torch = "torch" not in sys.modules
     if without_torch:
         sys.modules["torch"] = None  # type: ignore[assignment]  # makes `import torch` raise ImportError

@@ -19,8 +19,17 @@ if TYPE_CHECKING:
 
     from pypdf import PageObject
 
-_LIGATURES = str.maketrans(
-    {"\ufb00": "ff", "\ufb01": "fi", "\ufb02": "fl", "\ufb03": "ffi", "\ufb04": "ffl", "\ufb05": "st", "\ufb06": "st"}
+_LETTERS = str.maketrans(  # ligatures, and the code that WinAnsi fonts draw as a bullet (ISO 32000-1, D.2)
+    {
+        "\x7f": "•",
+        "\ufb00": "ff",
+        "\ufb01": "fi",
+        "\ufb02": "fl",
+        "\ufb03": "ffi",
+        "\ufb04": "ffl",
+        "\ufb05": "st",
+        "\ufb06": "st",
+    }
 )
 _BOLD = ("bold", "black", "heavy", "demi", "cmbx", "-medi", "-bd", "sfbx")  # as fonts are named, TeX's too
 _MAX_OUTLINE = 5000
@@ -90,7 +99,7 @@ def _fragments(page: PageObject) -> list[Fragment]:
         name = str(font.get("/BaseFont", "")) if font else ""
         bold = any(word in name.lower() for word in _BOLD)
         angle = round(math.degrees(math.atan2(b, a))) % 360
-        found.append(Fragment(text.translate(_LIGATURES), x, y, abs(size) * scale, angle, bold))
+        found.append(Fragment(text.translate(_LETTERS), x, y, abs(size) * scale, angle, bold))
 
     page.extract_text(visitor_text=visit)
     return found

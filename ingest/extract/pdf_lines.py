@@ -13,10 +13,10 @@ from ingest.extract.document import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_MIN_HEADING_RATIO = 1.12  # of a heading's type to that of the body
 _CELL_GAP_EM = 1.6
 _CELL_GAP_SHORT_EM = 1.0  # after a short text, whose width is known well
 _SHORT_CHARS = 12
+_MAX_RUNNING_CELLS = 2  # a line of more is the header of a table
 _RUNNING_LINES = 2  # looked at on each page's top and bottom
 BULLET = re.compile(r"^[•‣◦▪●■·\uf0b7\uf0a7\u2013]\s*")
 _NARROW = frozenset("iljtfrI.,:;'|!()[]{} -`\"")
@@ -58,6 +58,7 @@ class Line:
     cells: list[tuple[float, str]]  # where each begins, and its text
     bold_chars: int = 0
     end: float = 0.0
+    longest: int = 0  # characters of the fragment that gave the size
 
     @property
     def text(self) -> str:
@@ -123,8 +124,8 @@ def _continues(line: Line, x: float, y: float, size: float) -> bool:
 def _add(line: Line, text: str, x: float, fragment: Fragment, *, is_joined: bool) -> None:
     if fragment.bold:
         line.bold_chars += len(text.strip())
-    if not line.cells or fragment.size > line.size * _MIN_HEADING_RATIO:
-        line.size = fragment.size
+    if len(text) > line.longest:
+        line.size, line.longest = fragment.size, len(text)
     parts = _CELL_SPACES.split(text.strip())
     if line.cells and not _is_gap(line, x, is_joined=is_joined):
         start, before = line.cells[-1]
@@ -163,9 +164,12 @@ def drop_running(lines: dict[int, list[Line]]) -> None:
         edges[number] = by_height[:_RUNNING_LINES] + by_height[_RUNNING_LINES:][-_RUNNING_LINES:]
     counts = Counter(pattern for page in edges.values() for pattern in {_pattern(line) for line in page})
     least = max(3, min(8, len(lines) // 5))
-    for number, page in edges.items():
-        running = {id(line) for line in page if len(line.cells) <= 2 and counts[_pattern(line)] >= least}  # noqa: PLR2004 - more cells: a table's header
-        lines[number] = [line for line in lines[number] if id(line) not in running]
+    candidates = [line for page in edges.values() for line in page if len(line.cells) <= _MAX_RUNNING_CELLS]
+    running = {id(line) for line in candidates if counts[_pattern(line)] >= least}
+    if len(running) == sum(map(len, lines.values())):
+        return  # pages of one line each, such as slides
+    for number, page_lines in lines.items():
+        lines[number] = [line for line in page_lines if id(line) not in running]
 
 
 def _pattern(line: Line) -> str:
