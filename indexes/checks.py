@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from typing import TYPE_CHECKING
 
 from indexes import fulltext, rows, schema
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterator
 
 _MAX_INTEGRITY_LINES = 20
@@ -23,11 +23,20 @@ _ORPHANS = {
 }
 
 
+def damaged_pages(connection: sqlite3.Connection) -> list[str]:
+    """What SQLite itself finds wrong with its file, one line each."""
+    try:
+        lines = connection.execute(f"PRAGMA integrity_check({_MAX_INTEGRITY_LINES})").fetchall()
+    except sqlite3.DatabaseError as error:
+        return [f"database: {error}"]
+    return [f"database: {' '.join(line.split())}" for (line,) in lines if line != "ok"]
+
+
 def problems(connection: sqlite3.Connection) -> list[str]:
-    """Everything that is inconsistent in the database, one line each; in a write transaction, which changes nothing."""
-    damage = _integrity(connection)
-    if damage:
-        return damage
+    """Everything that is inconsistent between the rows of a database whose pages are sound, one line each.
+
+    Needs a write transaction, for FTS5's own check, but changes nothing.
+    """
     return [*_orphans(connection), *_full_text(connection), *_documents(connection)]
 
 
@@ -49,11 +58,6 @@ def mend(connection: sqlite3.Connection) -> None:
     for collection_id in _collections(connection):
         fulltext.rebuild(connection, collection_id)
         connection.execute("UPDATE collections SET generation = ?, unpurged = 1 WHERE id = ?", (number, collection_id))
-
-
-def _integrity(connection: sqlite3.Connection) -> list[str]:
-    lines = connection.execute(f"PRAGMA integrity_check({_MAX_INTEGRITY_LINES})")
-    return [f"database: {line}" for (line,) in lines if line != "ok"]
 
 
 def _orphans(connection: sqlite3.Connection) -> Iterator[str]:

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from indexes import checks, lookup, store
-from indexes.errors import StorageError
+from indexes.errors import DamagedVectorError, StorageError
 from indexes.synced import SyncedVectors
 from indexes.vectors import file_name, remove_file
 
@@ -52,18 +52,11 @@ class Derived:
 
     def verify(self) -> list[str]:
         """Check everything that is stored against everything else; see `Index.verify`."""
-        try:
-            with self._database.writing() as connection:
-                found = checks.problems(connection)
-                names = [info.name for info in lookup.collections(connection)]
-            for name in names:
-                synced = self.vectors_of(name)
-                with synced.lock, self._database.writing() as connection:
-                    found += synced.problems(connection)
-        except StorageError as error:
-            if self._database.read_only or self._database.is_closed:
-                raise
-            return [str(error)]
+        if self._database.read_only:
+            raise StorageError(f"the index at {self._database.path} was opened for reading only: it cannot be checked")
+        found = self._database_problems()
+        for collection in self._collections():
+            found += self._vector_problems(collection)
         return found + [f"vectors file {path}: its collection is gone" for path in self._strays()]
 
     def repair(self) -> None:
@@ -76,10 +69,12 @@ class Derived:
         """Make the vectors of all collections anew from the store, in memory and in their files."""
         for name in self._collections():
             synced = self.vectors_of(name)
-            with synced.lock:
+            with synced.lock, self._database.writing() as connection:
                 synced.forget()
+                synced.save(connection)
+                store.purge(connection, name)
         self.remove_strays()
-        self.flush()
+        self._database.empty_wal()
 
     def wrote(self, collection: str, num_chunks: int) -> None:
         """Take note of a write; save now and then, when a collection has doubled, so that it costs O(n) in all."""
@@ -108,6 +103,21 @@ class Derived:
         with self._database.writing():  # so that no other process is making such a collection's file
             for path in self._strays():
                 remove_file(path)
+
+    def _database_problems(self) -> list[str]:
+        with self._database.reading() as connection:
+            if damage := checks.damaged_pages(connection):
+                return damage
+        with self._database.writing() as connection:
+            return checks.problems(connection)
+
+    def _vector_problems(self, collection: str) -> list[str]:
+        synced = self.vectors_of(collection)
+        with synced.lock, self._database.writing() as connection:
+            try:
+                return synced.problems(connection)
+            except DamagedVectorError as error:
+                return [f"vectors of '{collection}': {error}"]
 
     def _flush(self, collection: str) -> None:
         synced = self.vectors_of(collection)

@@ -9,6 +9,10 @@ class EmbeddingMismatchError(StorageError):
     """The index was made with another embedding model than the one in use."""
 
 
+class DamagedVectorError(StorageError):
+    """A stored vector cannot be used; making it anew from the text mends it."""
+
+
 class NotFoundError(StorageError):
     """What was asked for by its id is not in the index."""
 

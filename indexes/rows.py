@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexes.errors import StorageError
+from indexes.errors import DamagedVectorError
 from indexes.types import Chunk, Document, Element, ElementKind
 
 if TYPE_CHECKING:
@@ -71,10 +71,12 @@ def to_vectors(blobs: list[bytes], dimension: int) -> NDArray[float32]:
     """Stored blobs as float32 [n, dimension].
 
     Raises:
-        StorageError: a blob has another width.
+        DamagedVectorError: a blob has another width.
     """
     if any(len(blob) != vector_bytes(dimension) for blob in blobs):
-        raise StorageError(f"a stored vector is damaged: `rag verify` says of which document (width {dimension})")
+        raise DamagedVectorError(
+            f"a stored vector has not {dimension} dimensions: `rag ingest --reembed` makes it anew"
+        )
     return np.frombuffer(b"".join(blobs), dtype=_FLOAT32).reshape(len(blobs), dimension).astype(np.float32, copy=False)
 
 

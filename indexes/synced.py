@@ -96,8 +96,7 @@ class SyncedVectors:
         current, self._vectors = self._vectors, None  # an error on the way leaves nothing half done behind
         if current is None or current.origin != target.origin or current.state.generation > target.generation:
             current = self._load(target)
-        if current.state.generation != target.generation:
-            _bring_up(connection, target, current)
+        _bring_up(connection, target, current)
         self._vectors = current
         return current
 
@@ -129,11 +128,13 @@ def _target(connection: sqlite3.Connection, collection: str) -> _Target | None:
 
 
 def _bring_up(connection: sqlite3.Connection, target: _Target, current: Vectors) -> None:
-    """Add what is missing and remove what is stale.
+    """Add what is missing and remove what is stale, if the vectors show another generation.
 
     Documents come with ascending keys and bring all their chunks at once, so what is new has a larger key than all
     that was seen before. When the number is right after adding it, nothing was removed.
     """
+    if current.state.generation == target.generation:
+        return
     newest = current.state.document_key
     for ids, added in _stored(connection, target, newer_than=newest):
         current.add(ids, added)

@@ -1,0 +1,70 @@
+"""The promise of the store: a process killed at any moment leaves every document as it was before or after."""
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from indexes import Index
+from tests.indexes.kill_worker import PATHS, version
+from tests.indexes.records import IDENTITY, vector_of
+
+ROUNDS = 16
+WORKER = Path(__file__).with_name("kill_worker.py")
+
+
+def run_until_killed(folder, seed, after_s):
+    """Start the worker, kill it `after_s` after its first step, and give the lines it wrote."""
+    worker = subprocess.Popen([sys.executable, str(WORKER), str(folder), str(seed)], stdout=subprocess.PIPE, text=True)
+    first = worker.stdout.readline()
+    time.sleep(after_s)
+    worker.send_signal(signal.SIGKILL)
+    rest, _ = worker.communicate(timeout=20)
+    assert worker.returncode == -signal.SIGKILL, "the worker ended before it was killed"
+    return [line.split() for line in (first + rest).splitlines() if line.count(" ") == 3]
+
+
+def apply(state, action, path, number):
+    if action == "write":
+        return {**state, path: int(number)}
+    return {other: version for other, version in state.items() if action != "remove" or other != path}
+
+
+def legal_states(state, lines):
+    """The state after what was done, and that after what was begun last."""
+    for word, *step in lines:
+        if word == "end":
+            state = apply(state, *step)
+    return [state, apply(state, *lines[-1][1:])]
+
+
+def stored(index):
+    return {document.path: document.id for document in index.documents()}
+
+
+def check_contents(index, state):
+    assert index.verify() == []
+    expected = {chunk.text for path, number in state.items() for chunk in version(path, number).chunks}
+    hits = index.search_dense("default", vector_of("anything"), 10_000)
+    assert {hit.chunk.text for hit in hits} == expected
+    assert {hit.chunk.text for hit in index.search_text("default", "chunk", 10_000)} == expected
+
+
+def test_a_kill_at_any_moment_leaves_each_document_before_or_after(tmp_path):
+    choose = random.Random(7)
+    state = {}
+    for seed in range(1, ROUNDS + 1):
+        lines = run_until_killed(tmp_path, seed, choose.uniform(0.0, 0.4))
+        with Index.open(tmp_path, IDENTITY) as index:
+            found = stored(index)
+            legal = [
+                each
+                for each in legal_states(state, lines)
+                if found == {path: version(path, number).document.id for path, number in each.items()}
+            ]
+            assert legal, f"round {seed} left {found} after {lines[-3:]}"
+            state = legal[0]
+            check_contents(index, state)
+        assert set(found) <= set(PATHS)
