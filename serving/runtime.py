@@ -77,7 +77,7 @@ class SamplingParams:
             "top_k must be 0 or more": self.top_k >= 0,
             "top_p must be above 0 and at most 1": 0 < self.top_p <= 1,
             "min_p must be at least 0 and below 1": 0 <= self.min_p < 1,
-            "repetition_penalty must be above 0 and at most 10": 0 < self.repetition_penalty <= 10,  # noqa: PLR2004
+            "repetition_penalty must be between 0.1 and 10": 0.1 <= self.repetition_penalty <= 10,  # noqa: PLR2004
             "seed must be between 0 and 2**63 - 1": self.seed is None or 0 <= self.seed < 2**63,
             "stop must hold no empty string": all(self.stop),
         }

@@ -66,9 +66,7 @@ def causal_mask(
     return torch.zeros(num_new, total, dtype=dtype, device=device).masked_fill_(hidden, float("-inf"))
 
 
-def attend(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
+def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
     """Grouped-query attention of new tokens over all states of their sequence, theirs included.
 
     Args:
@@ -84,9 +82,9 @@ def attend(
     if num_new == 1 and mask is None:
         # The heads of a group stand where tokens would: one pass over each key head serves them all.
         grouped = queries.reshape(1, num_kv_heads, num_heads // num_kv_heads, head_dim)
-        return functional.scaled_dot_product_attention(
-            grouped, keys.unsqueeze(0), values.unsqueeze(0)
-        ).reshape(1, num_heads * head_dim)
+        return functional.scaled_dot_product_attention(grouped, keys.unsqueeze(0), values.unsqueeze(0)).reshape(
+            1, num_heads * head_dim
+        )
     attended = functional.scaled_dot_product_attention(
         queries.transpose(0, 1).unsqueeze(0),
         keys.unsqueeze(0),

@@ -8,6 +8,7 @@ from typing import Any
 from serving.errors import ModelFormatError
 
 SUPPORTED_ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3")
+_MAX_LAYERS = 1000  # a damaged header must not make lists of billions
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,12 @@ class ModelConfig:
         architecture = str(config.get("model_type"))
         if architecture not in SUPPORTED_ARCHITECTURES:
             raise ModelFormatError(
-                f"model type {architecture!r} is not supported; the engine runs "
-                f"{', '.join(SUPPORTED_ARCHITECTURES)}"
+                f"model type {architecture!r} is not supported; the engine runs {', '.join(SUPPORTED_ARCHITECTURES)}"
             )
         _refuse_unknown(config)
         try:
             return cls._from_known(architecture, config)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise ModelFormatError(f"config.json lacks or garbles a setting: {error}") from error
 
     @classmethod
@@ -80,6 +80,8 @@ class ModelConfig:
         num_heads = int(config["num_attention_heads"])
         hidden_size = int(config["hidden_size"])
         num_layers = int(config["num_hidden_layers"])
+        if not 1 <= num_layers <= _MAX_LAYERS:
+            raise ValueError(f"num_hidden_layers is {num_layers}")
         llama_bias = architecture == "llama" and bool(config.get("attention_bias", False))
         qwen3_bias = architecture == "qwen3" and bool(config.get("attention_bias", False))
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -116,10 +118,17 @@ class ModelConfig:
             self.num_layers,
             self.num_heads,
             self.num_kv_heads,
+            self.head_dim,
             self.max_position,
         )
-        if min(sizes) < 1 or self.num_heads % self.num_kv_heads or self.head_dim % 2 or self.head_dim < 2:
+        if min(sizes) < 1 or self.num_heads % self.num_kv_heads or self.head_dim % 2:
             raise ValueError("sizes must be positive, head_dim even, and heads a multiple of key/value heads")
+        if not (self.rms_norm_eps >= 0 and 0 < self.rope_theta < float("inf")):
+            raise ValueError("rms_norm_eps must not be negative, and rope_theta must be positive")
+        if self.rope_scaling is not None and not 0 < self.rope_scaling.factor < float("inf"):
+            raise ValueError("the factor of RoPE scaling must be positive")
+        if len(self.windows) != self.num_layers or any(window is not None and window < 1 for window in self.windows):
+            raise ValueError("layer_types must name every layer, and sliding_window must be positive")
 
     @property
     def num_parameters(self) -> int:
@@ -167,7 +176,8 @@ def _windows(architecture: str, config: dict[str, Any], num_layers: int) -> tupl
     if window is None or architecture == "llama":
         return (None,) * num_layers
     if config.get("layer_types"):
-        return tuple(window if kind == "sliding_attention" else None for kind in config["layer_types"])
+        kinds = {"sliding_attention": int(window), "full_attention": None}
+        return tuple(kinds[kind] for kind in config["layer_types"])
     if architecture == "mistral":
         return (int(window),) * num_layers
     if not config.get("use_sliding_window", False):

@@ -66,7 +66,7 @@ class Engine:
 
         Raises:
             PromptTooLongError: the prompt leaves no room for an answer in the model's context.
-            InvalidRequestError: the prompt is empty.
+            InvalidRequestError: the prompt is empty, or holds an id that the model lacks.
         """
         self._check(prompt)
         return self._run(prompt, params, cancel or threading.Event())
@@ -80,7 +80,13 @@ class Engine:
             return list(self._tokens(prompt, params, progress))
 
     def keep_prefix(self, token_ids: tuple[int, ...]) -> None:
-        """Computes a prefix's states ahead of the first prompt that begins with it."""
+        """Computes a prefix's states ahead of the first prompt that begins with it.
+
+        Raises:
+            PromptTooLongError: it alone leaves no room for an answer.
+            InvalidRequestError: it is empty, or holds an id that the model lacks.
+        """
+        self._check(EncodedPrompt(token_ids, ()))
         progress = _Progress(threading.Event())
         with self._turns.take(progress.cancel):
             self._prefill_prefix(token_ids, self.model.new_cache(len(token_ids)), progress)
@@ -89,6 +95,8 @@ class Engine:
         num_tokens, limit = len(prompt.token_ids), self.model.config.max_position
         if num_tokens == 0:
             raise InvalidRequestError("the prompt is empty")
+        if not 0 <= min(prompt.token_ids) <= max(prompt.token_ids) < self.model.config.vocab_size:
+            raise InvalidRequestError("the prompt has a token id that the model's vocabulary lacks")
         if num_tokens >= limit:
             raise PromptTooLongError(
                 f"the prompt has {num_tokens} tokens, the model reads {limit - 1} at most; "
@@ -132,8 +140,10 @@ class Engine:
         limit = min(params.max_new_tokens, self.model.config.max_position - len(token_ids))
         cache = self.model.new_cache(len(token_ids) + limit)
         sampler = Sampler(params, token_ids, self.model.config.vocab_size)
+        if not prompt.rest:  # kept states come without logits, so the last token is computed in any case
+            prompt = EncodedPrompt(token_ids[:-1], token_ids[-1:])
         self._prefill_prefix(prompt.prefix, cache, progress)
-        logits = self._prefill(prompt.rest, cache, progress) if prompt.rest else None
+        logits = self._prefill(prompt.rest, cache, progress)
         if logits is None:
             return
         for count in range(1, limit + 1):
@@ -155,9 +165,7 @@ class Engine:
         elif self._prefill(prefix, cache, progress) is not None:
             self.prefixes.put(prefix, cache.snapshot(len(prefix)))
 
-    def _prefill(
-        self, token_ids: Sequence[int], cache: KVCache, progress: _Progress
-    ) -> torch.Tensor | None:
+    def _prefill(self, token_ids: Sequence[int], cache: KVCache, progress: _Progress) -> torch.Tensor | None:
         """Logits after the last of these tokens; None if the request was cancelled on the way."""
         logits = None
         for start in range(0, len(token_ids), PREFILL_PIECE):

@@ -60,7 +60,7 @@ class Model:
             self._layers.append(builder.layer(index))
             if on_progress:
                 on_progress(index + 1, config.num_layers)
-        self._norm = builder.vector("model.norm.weight")
+        self._norm = builder.vector("model.norm.weight", config.hidden_size)
         self._head = builder.head()
         self._rotary = RotaryTable(config, device)
 
@@ -114,7 +114,7 @@ class Model:
         cache: KVCache,
     ) -> torch.Tensor:
         config = self.config
-        heads = layer.qkv(self._normed(hidden, layer.attention_norm)).unflatten(-1, (-1, config.head_dim))
+        heads = layer.qkv(self._normed(hidden, layer.attention_norm)).view(len(hidden), -1, config.head_dim)
         num_rotated = config.num_heads + config.num_kv_heads
         rotated = rotate(self._head_normed(layer, heads[:, :num_rotated]), cos, sin)
         keys, values = cache.append(
@@ -168,27 +168,26 @@ class _Builder:
         gate_up = [(mlp + f"{part}_proj.weight", config.intermediate_size) for part in ("gate", "up")]
         down = [(mlp + "down_proj.weight", config.hidden_size)]
         return Layer(
-            attention_norm=self.vector(prefix + "input_layernorm.weight"),
+            attention_norm=self.vector(prefix + "input_layernorm.weight", config.hidden_size),
             qkv=self._linear(qkv, config.hidden_size, biased=config.qkv_bias),
-            q_norm=self.vector(attention + "q_norm.weight") if config.qk_norm else None,
-            k_norm=self.vector(attention + "k_norm.weight") if config.qk_norm else None,
-            output=self._linear(
-                [(attention + "o_proj.weight", config.hidden_size)], queries, biased=config.o_bias
-            ),
-            mlp_norm=self.vector(prefix + "post_attention_layernorm.weight"),
+            q_norm=self.vector(attention + "q_norm.weight", config.head_dim) if config.qk_norm else None,
+            k_norm=self.vector(attention + "k_norm.weight", config.head_dim) if config.qk_norm else None,
+            output=self._linear([(attention + "o_proj.weight", config.hidden_size)], queries, biased=config.o_bias),
+            mlp_norm=self.vector(prefix + "post_attention_layernorm.weight", config.hidden_size),
             gate_up=self._linear(gate_up, config.hidden_size, biased=config.mlp_bias),
             down=self._linear(down, config.intermediate_size, biased=config.mlp_bias),
         )
 
-    def vector(self, name: str) -> torch.Tensor:
-        return self._source.tensor(name).to(self._device, self.dtype)
+    def vector(self, name: str, size: int) -> torch.Tensor:
+        return self._source.tensor(name, (size,)).to(self._device, self.dtype)
 
     def _linear(self, parts: list[tuple[str, int]], in_features: int, *, biased: bool) -> Linear:
-        biases = [self._source.tensor(name.removesuffix("weight") + "bias") for name, _ in parts] if biased else []
-        bias = torch.cat(biases).to(self._device) if biases else None
+        bias = torch.cat([self._bias(name, size) for name, size in parts]).to(self._device) if biased else None
         if self._format is WeightFormat.INT8:
-            rows = [self._source.int8_rows(name, (size, in_features)) for name, size in parts]
-            values, scale = (torch.cat(part).to(self._device) for part in zip(*rows, strict=True))
-            return Int8Linear(values, scale, bias)
+            values, scale = self._source.int8_rows(parts, in_features)
+            return Int8Linear(values.to(self._device), scale.to(self._device), bias)
         weights = [self._source.tensor(name, (size, in_features)) for name, size in parts]
         return FloatLinear(torch.cat(weights).to(self._device), bias, self.dtype)
+
+    def _bias(self, name: str, size: int) -> torch.Tensor:
+        return self._source.tensor(name.removesuffix("weight") + "bias", (size,))

@@ -38,7 +38,9 @@ class PrefixCache:
         """Keeps states, unless they alone exceed the budget."""
         if states.num_bytes > self.budget_bytes:
             return
-        self._states[tuple(token_ids)] = states
+        key = tuple(token_ids)
+        self._states[key] = states
+        self._states.move_to_end(key)
         while self.num_bytes > self.budget_bytes:
             self._states.popitem(last=False)
 

@@ -58,6 +58,7 @@ class FloatLinear:
         self.num_bytes = self._weight.nbytes
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Linear`."""
         return functional.linear(x, self._weight, self._bias)
 
 
@@ -70,6 +71,7 @@ class Int8Linear:
         self.num_bytes = weight.nbytes + scale.nbytes
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Linear`."""
         product = self._matmul(x)
         return product if self._bias is None else product.add_(self._bias)
 
@@ -101,9 +103,10 @@ class OneDnnInt8:
         self._offset = torch.tensor(self._ZERO_POINT + self._ROUNDING)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Linear`."""
         peak = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12)
         quantized = torch.addcdiv(self._offset, x, peak, value=127.0).to(torch.uint8)
-        product = torch.ops.onednn.qlinear_pointwise(
+        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             quantized,
             1.0,
             self._ZERO_POINT,
@@ -132,6 +135,7 @@ class TorchInt8:
         self._scale = scale / 127.0
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Linear`."""
         peak = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12)
         quantized = torch.round(x / peak * 127.0).to(torch.int8)
         missing = max(0, self._MIN_ROWS - len(x))
@@ -149,6 +153,7 @@ class DequantizedInt8:
         self._weight = (weight.float() * scale.unsqueeze(1)).to(torch.bfloat16)
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """See `Linear`."""
         return functional.linear(x.to(torch.bfloat16), self._weight).float()
 
 
@@ -163,7 +168,7 @@ def best_int8_kernel(device_type: str) -> Int8Kernel:
         try:
             if int8_kernel_error(kernel, device_type) < 0.02:  # noqa: PLR2004 - 8-bit rounding gives about 0.01
                 return kernel
-        except (RuntimeError, AttributeError, NotImplementedError) as error:
+        except (RuntimeError, AttributeError, TypeError) as error:
             logger.info("int8 kernel %s does not run here: %s", kernel.name, error)
     logger.warning("no int8 kernel works on this machine; int8 weights are used through bfloat16 products")
     return DequantizedInt8

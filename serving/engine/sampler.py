@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from serving.runtime import SamplingParams
 
 
+_GREEDY_BELOW = 1e-5  # dividing by less overflows float32
+
+
 class Sampler:
     """Chooses the tokens of one answer.
 
@@ -32,7 +35,7 @@ class Sampler:
     def next(self, logits: torch.Tensor) -> int:
         """The next token's id, from float32 logits [vocab_size]."""
         logits = self._penalised(logits)
-        if self._params.temperature == 0:
+        if self._params.temperature < _GREEDY_BELOW:
             token_id = int(logits.argmax())
         else:
             token_id = self._draw(logits.cpu() / self._params.temperature)

@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 class AnswerText:
-    """Decodes one answer as its tokens come, holding back what may turn out to be a stop string."""
+    """Decodes one answer as its tokens come, holding back what may turn out to be a stop string.
+
+    The stop string that is complete first ends the answer, however the text was cut into tokens.
+    """
 
     def __init__(self, tokens: TokenStream, stop: tuple[str, ...]) -> None:
         self._tokens = tokens
@@ -31,10 +34,10 @@ class AnswerText:
 
     def _release(self, new: str) -> str:
         text = self._held + new
-        found = [text.find(stop) for stop in self._stop if stop in text]
+        found = [(text.find(stop) + len(stop), text.find(stop)) for stop in self._stop if stop in text]
         if found:
             self.stopped, self._held = True, ""
-            return text[: min(found)]
+            return text[: min(found)[1]]
         held = max((_overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]

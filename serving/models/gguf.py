@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from gguf import GGUFReader
 
 _MAGIC = b"GGUF"
+_MAX_HEADER_VALUES = 10_000_000  # the largest vocabularies and their merges take about a million
 _CONTROL, _USER_DEFINED, _BYTE = 3, 4, 6  # token types of the GGUF specification
 
 _LLAMA3_SPLIT = (
@@ -29,15 +31,33 @@ def open_gguf(path: Path) -> GGUFReader:
     Raises:
         ModelFormatError: it is not a GGUF file, or is cut short or damaged.
     """
-    with path.open("rb") as file:
-        if file.read(4) != _MAGIC:
-            raise ModelFormatError(f"{path}: not a GGUF file")
+    try:
+        with path.open("rb") as file:
+            if file.read(4) != _MAGIC:
+                raise ModelFormatError(f"{path}: not a GGUF file")
+        return _bounded_reader()(path)
+    except (ValueError, LookupError, OSError, ArithmeticError, MemoryError, TypeError, RecursionError) as error:
+        raise ModelFormatError(f"{path}: the GGUF file is cut short or damaged ({error})") from error
+
+
+@cache
+def _bounded_reader() -> type[GGUFReader]:
+    """The public reader, which takes reading past the end of a file for empty values and then never stops."""
+    import numpy as np
     from gguf import GGUFReader
 
-    try:
-        return GGUFReader(path)
-    except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError, TypeError) as error:
-        raise ModelFormatError(f"{path}: the GGUF file is cut short or damaged ({error})") from error
+    class BoundedReader(GGUFReader):  # type: ignore[misc]
+        _num_values = 0
+
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+            self._num_values += 1
+            if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):
+                raise ValueError("a value lies behind its end")
+            if self._num_values > _MAX_HEADER_VALUES:
+                raise ValueError("its header does not end")
+            return super()._get(offset, dtype, count, override_order)
+
+    return BoundedReader
 
 
 def read_config(reader: GGUFReader) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serving.errors import ModelNotFoundError
+from serving.errors import ModelFormatError, ModelNotFoundError
 from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetch_from_hub, hub_folder
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ def find_model(name: str, models_folder: Path) -> Path | None:
     if name == BUNDLED_NAME:
         file = models_folder / BUNDLED_FILE
         return file if file.is_file() else None
-    path = Path(name).expanduser()
-    if path.exists():
-        return path.resolve()
+    try:
+        path = Path(name).expanduser()
+        if path.exists():
+            return path.resolve()
+    except (OSError, RuntimeError):  # a name too long for a path, or the home of a person who is not there
+        return None
     if _HUB_NAME.fullmatch(name) and hub_folder(name, models_folder).is_dir():
         return hub_folder(name, models_folder)
     return None
@@ -96,6 +99,9 @@ def load_runtime(
     Args:
         device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
         num_threads: CPU threads of this process's matrix products; None leaves PyTorch's choice.
+
+    Raises:
+        ModelFormatError: weights are missing, damaged or of other shapes than the configuration says.
     """
     import torch
 
@@ -116,7 +122,15 @@ def load_runtime(
     def progress(done: int, total: int) -> None:
         notify(f"loading {model.name} ({weight_format}), layer {done} of {total}")
 
-    weights = Model(model.config, source, weight_format, place, progress)
+    if tokenizer.num_model_tokens > model.config.vocab_size:
+        raise ModelFormatError(
+            f"{model.path}: the tokenizer has {tokenizer.num_model_tokens} tokens, "
+            f"the weights know {model.config.vocab_size}; they belong to different models"
+        )
+    try:
+        weights = Model(model.config, source, weight_format, place, progress)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{model.path}: {error}") from error
     if isinstance(source, KeepingSource):
         source.keep()
     return NativeRuntime(model.name, Engine(weights, tokenizer, prefix_budget_bytes=prefix_budget_bytes), template)

@@ -8,28 +8,33 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from serving.engine.config import ModelConfig
 from serving.engine.quantize import WeightFormat
 from serving.errors import ModelFormatError
 from serving.models import gguf
-from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, safetensors_files
+from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, int8_names, safetensors_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = "1"  # changes whenever what is kept changes meaning
+_LAYOUT = "2"  # changes whenever what is kept changes meaning
 _SAMPLE_BYTES = 1 << 20
+_ABANDONED_S = 3600.0  # a file that no process has written to for this long was left by one that was killed
+_NUM_INNER_SAMPLES, _INNER_SAMPLE_BYTES = 64, 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +76,7 @@ def prepare(path: Path, models_folder: Path, notify: Callable[[str], None]) -> P
     fingerprint = _fingerprint(path)
     name = path.stem if path.is_file() else path.name
     folder = models_folder / "prepared" / f"{name}-{fingerprint[:12]}"
-    if not (folder / "config.json").is_file():
+    if not _is_prepared(folder):
         notify(f"reading {path.name} for the first time")
         _prepare_into(folder, path)
     try:
@@ -114,19 +119,22 @@ class KeepingSource:
         self._given[name] = weight.to(torch.bfloat16) if weight.ndim > 1 else weight
         return self._given[name]
 
-    def int8_rows(self, name: str, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WeightSource`."""
-        values, scale = self._source.int8_rows(name, shape)
-        self._given[name + ".int8"], self._given[name + ".scale"] = values, scale
-        return values, scale
+        rows = self._source.int8_rows(parts, columns)
+        self._given.update(zip(int8_names(parts), rows, strict=True))
+        return rows
 
     def keep(self) -> None:
         """Writes what was given, whole or not at all; a disk that is full only costs the next load its speed."""
-        partial = self._file.with_suffix(".partial")
+        for left in self._file.parent.glob(f"{self._file.stem}.*.partial"):
+            if time.time() - left.stat().st_mtime > _ABANDONED_S:
+                left.unlink(missing_ok=True)
+        partial = self._file.with_suffix(f".{os.getpid()}.partial")
         try:
             save_file({name: weight.contiguous() for name, weight in self._given.items()}, partial)
             partial.replace(self._file)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
             partial.unlink(missing_ok=True)
             logger.warning("%s could not be kept (%s); the next load will take as long", self._file, error)
 
@@ -139,20 +147,46 @@ def _prepare_into(folder: Path, path: Path) -> None:
             _prepare_gguf(temporary, path)
         else:
             _prepare_folder(temporary, path)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.replace(folder)
+        _move_into_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    """Puts a folder where it belongs, unless another process was quicker with the same."""
+    if folder.exists() and not _is_prepared(folder):
+        shutil.rmtree(folder)
+    try:
+        temporary.replace(folder)
+    except OSError:
+        if not _is_prepared(folder):
+            raise
+
+
+def _is_prepared(folder: Path) -> bool:
+    try:
+        for name in ("config.json", "tokenizer_config.json"):
+            _read_json(folder / name)
+    except ModelFormatError:
+        return False
+    return (folder / "tokenizer.json").is_file()
+
+
 def _prepare_gguf(target: Path, path: Path) -> None:
     reader = gguf.open_gguf(path)
-    config = gguf.read_config(reader)
-    config["attention_bias"] = any(tensor.name.endswith("attn_q.bias") for tensor in reader.tensors)
-    _write_json(target / "config.json", config)
-    _write_json(target / "tokenizer_config.json", gguf.read_tokenizer_config(reader))
-    gguf.read_tokenizer(reader).save(str(target / "tokenizer.json"))
+    try:
+        config = gguf.read_config(reader)
+        tensors = {tensor.name for tensor in reader.tensors}
+        config["attention_bias"] = "blk.0.attn_q.bias" in tensors
+        config["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
+        ModelConfig.from_hf(config)
+        _write_json(target / "config.json", config)
+        _write_json(target / "tokenizer_config.json", gguf.read_tokenizer_config(reader))
+        gguf.read_tokenizer(reader).save(str(target / "tokenizer.json"))
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{path}: {error}") from error
+    except Exception as error:  # a damaged header can fail anywhere, and the Rust side raises bare Exception
+        raise ModelFormatError(f"{path}: the GGUF header is damaged ({error})") from error
 
 
 def _prepare_folder(target: Path, path: Path) -> None:
@@ -196,7 +230,7 @@ def _convert_tokenizer(path: Path, target: Path) -> None:
 
 
 def _fingerprint(path: Path) -> str:
-    """SHA-256 over names, sizes and both ends of the files; the middle of a large file is not read."""
+    """SHA-256 over names, sizes, both ends of the files, and samples from between."""
     if path.is_file():
         files = [path]
     else:
@@ -208,6 +242,9 @@ def _fingerprint(path: Path) -> str:
         digest.update(f"{file.name} {size}".encode())
         with file.open("rb") as handle:
             digest.update(handle.read(_SAMPLE_BYTES))
+            for sample in range(1, _NUM_INNER_SAMPLES):
+                handle.seek(size * sample // _NUM_INNER_SAMPLES)
+                digest.update(handle.read(_INNER_SAMPLE_BYTES))
             handle.seek(max(0, size - _SAMPLE_BYTES))
             digest.update(handle.read(_SAMPLE_BYTES))
     return digest.hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from functools import cached_property
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 from tokenizers import Tokenizer as FastTokenizer
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     import tiktoken
 
 _GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-_SINGLE_DIGITS_SPLIT = (
-    r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
-)
+_SINGLE_DIGITS_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
 
 
 class Tokenizer:
@@ -33,18 +32,24 @@ class Tokenizer:
 
     def __init__(self, path: Path) -> None:
         try:
-            serialised = path.read_text(encoding="utf-8")
-            self._template = FastTokenizer.from_str(serialised)
-            self._plain = FastTokenizer.from_str(serialised)
+            self._template = FastTokenizer.from_file(str(path))
+            self._plain = _twin(self._template)
         except Exception as error:  # the Rust side raises bare Exception
             raise ModelFormatError(f"{path}: not a tokenizer ({error})") from error
         self._plain.encode_special_tokens = True
-        self._definition: dict[str, Any] = json.loads(serialised)
+        for tokenizer in (self._template, self._plain):
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
 
     @property
     def vocab_size(self) -> int:
         """One more than the largest id."""
         return max(self._template.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def num_model_tokens(self) -> int:
+        """How many tokens ordinary text is made of; those added later, often never used, are left out."""
+        return self._template.get_vocab_size(with_added_tokens=False)
 
     def encode(self, text: str) -> list[int]:
         """Ids of text from documents or people; what looks like a special token is spelt out as text."""
@@ -78,6 +83,11 @@ class Tokenizer:
         """The same vocabulary as a tiktoken encoding; None for tokenizers that are not byte-level BPE."""
         return _tiktoken_encoding(self._definition)
 
+    @cached_property
+    def _definition(self) -> dict[str, Any]:
+        definition: dict[str, Any] = json.loads(self._template.to_str())
+        return definition
+
     def _is_normal(self, text: str) -> bool:
         normalizer = self._definition.get("normalizer")
         if normalizer is None:
@@ -106,6 +116,17 @@ class TokenStream:
         rest: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)[self._num_characters :]
         self._num_characters += len(rest)
         return rest
+
+
+def _twin(tokenizer: FastTokenizer) -> FastTokenizer:
+    """A tokenizer with settings of its own, but the same vocabulary in memory."""
+    twin = FastTokenizer(tokenizer.model)
+    twin.normalizer, twin.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
+    twin.decoder = tokenizer.decoder
+    added = [token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())]
+    for special, tokens in groupby(added, key=lambda token: token.special):
+        (twin.add_special_tokens if special else twin.add_tokens)(list(tokens))
+    return twin
 
 
 def _tiktoken_encoding(definition: dict[str, Any]) -> tiktoken.Encoding | None:
@@ -140,7 +161,7 @@ def _ranks(definition: dict[str, Any]) -> dict[bytes, int] | None:
     vocabulary: dict[str, int] = definition["model"]["vocab"]
     pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in definition["model"]["merges"])
     ids = [vocabulary["".join(pair)] for pair in pairs]
-    if any(later <= earlier for earlier, later in zip(ids, ids[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(ids)):
         return None
     try:
         return {

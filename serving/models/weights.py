@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -33,8 +33,8 @@ class WeightSource(Protocol):
         """
         ...
 
-    def int8_rows(self, name: str, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """A matrix as int8 and a scale per row (see `quantize_rows`)."""
+    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Matrices, given as names and numbers of rows, as one in int8 with a scale per row (see `quantize_rows`)."""
         ...
 
 
@@ -42,11 +42,11 @@ class SafetensorsSource:
     """A safetensors file, or the several of a Hugging Face folder."""
 
     def __init__(self, files: list[Path]) -> None:
-        self._handles = []
+        self._handles: list[Any] = []
         self._where: dict[str, int] = {}
         for number, file in enumerate(files):
             try:
-                handle = safe_open(file, framework="pt")
+                handle: Any = safe_open(file, framework="pt")
             except (SafetensorError, OSError) as error:
                 raise ModelFormatError(f"{file}: not a whole safetensors file ({error})") from error
             self._handles.append(handle)
@@ -60,16 +60,20 @@ class SafetensorsSource:
         if name not in self._where:
             raise ModelFormatError(f"the model's files lack the weight {name}")
         try:
-            weight = self._handles[self._where[name]].get_tensor(name)
+            weight: torch.Tensor = self._handles[self._where[name]].get_tensor(name)
         except SafetensorError as error:
             raise ModelFormatError(f"the weight {name} cannot be read ({error})") from error
+        if not weight.is_floating_point() and not name.endswith(".int8"):
+            raise ModelFormatError(f"the weight {name} is of type {weight.dtype}, not of a float type")
         return _checked(name, weight, shape)
 
-    def int8_rows(self, name: str, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WeightSource`; taken as stored where a prepared file holds them."""
-        if name + ".int8" in self:
-            return self.tensor(name + ".int8", shape), self.tensor(name + ".scale")
-        return quantize_rows(self.tensor(name, shape))
+        values, scale = int8_names(parts)
+        if values not in self:
+            return quantize_parts(self, parts, columns)
+        num_rows = sum(size for _, size in parts)
+        return self.tensor(values, (num_rows, columns)), self.tensor(scale, (num_rows,))
 
 
 class GgufSource:
@@ -95,9 +99,9 @@ class GgufSource:
         weight = torch.from_numpy(np.array(values, dtype=np.float32))
         return _checked(name, self._in_halves(name, weight), shape)
 
-    def int8_rows(self, name: str, shape: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WeightSource`."""
-        return quantize_rows(self.tensor(name, shape))
+        return quantize_parts(self, parts, columns)
 
     def _in_halves(self, name: str, weight: torch.Tensor) -> torch.Tensor:
         """Undoes llama.cpp's reordering of rotary dimensions from halves to neighbouring pairs."""
@@ -130,6 +134,20 @@ _GGUF_WHOLE = {
 }
 
 
+def int8_names(parts: list[tuple[str, int]]) -> tuple[str, str]:
+    """Under which names a prepared file holds the values and scales of matrices joined into one."""
+    joined = "+".join(name for name, _ in parts)
+    return joined + ".int8", joined + ".scale"
+
+
+def quantize_parts(
+    source: WeightSource, parts: list[tuple[str, int]], columns: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rounds matrices to int8 one by one, and joins their rows."""
+    rows = [quantize_rows(source.tensor(name, (size, columns))) for name, size in parts]
+    return torch.cat([values for values, _ in rows]), torch.cat([scale for _, scale in rows])
+
+
 def gguf_name(name: str) -> str:
     """A weight's name in GGUF, from its Hugging Face name."""
     if name in _GGUF_WHOLE:
@@ -149,9 +167,9 @@ def safetensors_files(folder: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError) as error:
+            files = [folder / name for name in names]
+        except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
             raise ModelFormatError(f"{index}: not a weight index ({error})") from error
-        files = [folder / name for name in names]
     else:
         files = sorted(folder.glob("*.safetensors"))
     missing = [file.name for file in files if not file.is_file()]
