@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.cite import CitationStream
-from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.errors import KNOWN_ERRORS, RagError
+from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
 
@@ -116,9 +116,7 @@ class _Answer:
             tokens_per_s=completion.tokens_per_s,
         )
         answered = not citations.answer.startswith(NOT_ANSWERED.rstrip("."))
-        return DoneEvent(
-            citations.answer, answered, str(completion.finish_reason), tuple(citations.citations), cost
-        )
+        return DoneEvent(citations.answer, answered, str(completion.finish_reason), tuple(citations.citations), cost)
 
     def _cost(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
@@ -61,13 +62,12 @@ class Rag:
     def __init__(self, settings: Settings, notify: Notify | None = None) -> None:
         self.settings = settings
         self._notify = notify or (lambda _: None)
-        self._loading = threading.RLock()
+        self._loading_runtime = threading.Lock()
+        self._loading_retriever = threading.Lock()
         self._runtime: NativeRuntime | None = None
 
     @classmethod
-    def open(
-        cls, home: Path | None = None, settings: Settings | None = None, notify: Notify | None = None
-    ) -> Self:
+    def open(cls, home: Path | None = None, settings: Settings | None = None, notify: Notify | None = None) -> Self:
         """Opens a home folder, which is made at the first ingest if it does not exist.
 
         Args:
@@ -118,7 +118,7 @@ class Rag:
     @property
     def runtime(self) -> NativeRuntime:
         """The LLM, loaded."""
-        with self._loading:
+        with self._loading_runtime:
             if self._runtime is None:
                 self._runtime = self._load_runtime()
             return self._runtime
@@ -141,8 +141,11 @@ class Rag:
         from serving.models.load import load_tokenizer
 
         self.index.require_identity(self.embedder.identity)
+        settings = self.settings
         limits = ExtractLimits(
-            timeout_s=self.settings.extract_timeout_s, memory_bytes=self.settings.extract_memory_mb << 20
+            memory_bytes=settings.extract_memory_mb << 20,
+            stall_s=settings.extract_stall_s,
+            total_s=settings.extract_timeout_s,
         )
         yield from ingest(
             paths,
@@ -150,14 +153,12 @@ class Rag:
             index=self.index,
             embedder=self.embedder,
             token_offsets=load_tokenizer(self.model).token_offsets,
-            settings=IngestSettings(self.settings.chunk_tokens, self.settings.chunk_overlap, limits),
+            settings=IngestSettings(settings.chunk_tokens, settings.chunk_overlap, limits),
             cancel=cancel,
             upload_name=upload_name,
         )
 
-    def search(
-        self, question: str, *, collection: str | None = None, limit: int | None = None
-    ) -> tuple[Passage, ...]:
+    def search(self, question: str, *, collection: str | None = None, limit: int | None = None) -> tuple[Passage, ...]:
         """The passages that bear on a question, best first."""
         name = collection or self.settings.collection
         return self._loaded_retriever().retrieve(question, name, limit or self.settings.top_k).passages
@@ -196,10 +197,23 @@ class Rag:
         """What is stored in a collection, or in all of them."""
         return self.index.documents(collection)
 
-    def show(self, document_id: str, collection: str | None = None) -> tuple[Document, tuple[Chunk, ...]]:
-        """A document and its chunks, by its id or the beginning of it."""
-        document = self.index.document(document_id, collection)
-        return document, self.index.chunks(document)
+    def find(self, name: str, collection: str | None = None) -> Document:
+        """The one document with this name, path, id or beginning of an id.
+
+        Raises:
+            DocumentNotFoundError: there is none, or more than one.
+        """
+        named = [
+            document
+            for document in self.index.documents(collection)
+            if name in (document.name, document.path, document.path.removeprefix("upload:"))
+        ]
+        return named[0] if len(named) == 1 else self.index.document(name, collection)
+
+    def show(self, document: str, collection: str | None = None) -> tuple[Document, tuple[Chunk, ...]]:
+        """A document and its chunks; see `find`."""
+        found = self.find(document, collection)
+        return found, self.index.chunks(found)
 
     def delete(self, document_id: str, collection: str | None = None) -> Document:
         """Removes a document and everything made from it."""
@@ -227,9 +241,11 @@ class Rag:
 
     def warm_up(self) -> None:
         """Loads both models and computes the instructions' states, so that the first question waits for nothing."""
-        self._loaded_retriever()
-        self.embedder.load()
-        self.runtime.warm_up(INSTRUCTIONS)
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            runtime = beside.submit(lambda: self.runtime)
+            self.embedder.load()
+            self._loaded_retriever()
+            runtime.result().warm_up(INSTRUCTIONS)
 
     def close(self) -> None:
         """Closes the index and frees the models."""
@@ -240,7 +256,7 @@ class Rag:
             self._runtime = None
 
     def _loaded_retriever(self) -> Retriever:
-        with self._loading:
+        with self._loading_retriever:
             return self.retriever
 
     def _load_runtime(self) -> NativeRuntime:

@@ -7,6 +7,7 @@ bar for that is fixed.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -84,16 +85,17 @@ class CitationStream:
     def _show(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
         position = 0
         for marker in _MARKER.finditer(text):
-            yield from self._show_plain(text[position : marker.start()])
+            known = [int(number) for number in re.findall(r"\d+", marker[1]) if int(number) in self._passages]
+            before = text[position : marker.start()]
+            yield from self._show_plain(before if known else before.rstrip())
+            yield from self._show_markers(known)
             position = marker.end()
-            yield from self._show_marker(marker)
         yield from self._show_plain(text[position:])
 
-    def _show_marker(self, marker: re.Match[str]) -> Iterator[TokenEvent]:
-        known = [int(number) for number in re.findall(r"\d+", marker[1]) if int(number) in self._passages]
-        self._markers += [number for number in known if number not in self._markers]
-        if known:
-            yield self._token("".join(f"[{number}]" for number in known))
+    def _show_markers(self, numbers: list[int]) -> Iterator[TokenEvent]:
+        self._markers += [number for number in numbers if number not in self._markers]
+        if numbers:
+            yield self._token("".join(f"[{number}]" for number in numbers))
 
     def _show_plain(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
         """Ends sentences where the text shows that they have ended: markers behind a full stop still belong to it."""
@@ -169,7 +171,7 @@ def find_support(sentence: str, passage: Passage, weights: dict[str, float]) -> 
     wanted = set(terms(sentence))
     total = sum(weights[term] for term in wanted) or 1.0
     spans = sentence_spans(passage.text)
-    pairs = [(first[0], second[1]) for first, second in zip(spans, spans[1:], strict=False)]
+    pairs = [(first[0], second[1]) for first, second in itertools.pairwise(spans)]
     best = (0.0, 0, 0)
     for start, end in (*spans, *pairs):
         share = sum(weights[term] for term in wanted & set(terms(passage.text[start:end]))) / total

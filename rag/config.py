@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,12 +49,13 @@ class Settings(BaseSettings):
     context_tokens: int = Field(1536, ge=64, description="budget of the prompt, in tokens")
     candidates: int = Field(50, ge=1, le=1000, description="hits taken from each index before fusion")
     dense_weight: float = Field(0.5, ge=0, le=1, description="share of vector similarity in the fused score")
-    min_relevance: float = Field(0.5, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
+    min_relevance: float = Field(0.2, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
 
     chunk_tokens: int = Field(256, ge=16, le=8192, description="longest chunk, in the model's tokens")
     chunk_overlap: int = Field(32, ge=0, description="tokens that neighbouring chunks share at most")
-    extract_timeout_s: float = Field(120.0, gt=0, description="time limit for reading one file")
-    extract_memory_mb: int = Field(2048, ge=256, description="memory limit for reading one file")
+    extract_stall_s: float = Field(120.0, gt=0, description="longest time on one page of a file, in seconds")
+    extract_timeout_s: float = Field(3600.0, gt=0, description="longest time on one file, in seconds")
+    extract_memory_mb: int = Field(3072, ge=1024, description="memory limit for reading one file")
 
     host: str = Field("127.0.0.1", description="address that `rag serve` listens on")
     port: int = Field(8080, ge=0, le=65_535, description="port that `rag serve` listens on")
@@ -123,6 +125,34 @@ def read_config_file(home: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: not readable as TOML ({error})") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting in force, and where it was set."""
+
+    name: str
+    value: Any
+    source: str
+    meaning: str
+
+    @property
+    def cells(self) -> tuple[str, str, str, str]:
+        """For a table."""
+        return self.name, str(self.value), self.source, self.meaning
+
+
+def explain(settings: Settings) -> list[Setting]:
+    """Every setting in force, in the order of their definition."""
+    from_file = read_config_file(settings.home)
+    found = []
+    for name, field in Settings.model_fields.items():
+        if f"RAG_{name.upper()}" in os.environ:
+            source = f"RAG_{name.upper()}"
+        else:
+            source = CONFIG_FILE if name in from_file else "default"
+        found.append(Setting(name, getattr(settings, name), source, field.description or ""))
+    return found
 
 
 def write_setting(home: Path, name: str, value: str) -> Any:

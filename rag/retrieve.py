@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from indexes.types import Hit
     from ingest.embed import Embedder
 
-# Logistic regression on two features of the best passage, fitted on SQuAD 1.1 questions asked of the articles they
-# belong to (answerable) and of other articles (not).
-_SIMILARITY_WEIGHT = 9.0
-_COVERAGE_WEIGHT = 5.0
-_BIAS = -6.2
+# Logistic regression on two features of the best passages, fitted on 1,000 SQuAD 1.1 questions: half asked of a corpus
+# with their article, half of one without it. At 0.2 it turned away 91% of the latter and 1.6% of the former.
+_SIMILARITY_WEIGHT = 18.8
+_COVERAGE_WEIGHT = 10.6
+_BIAS = -12.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +80,9 @@ class Retriever:
             return 0.0
         weights = self.term_weights(collection, wanted)
         total = sum(weights.values())
-        return max(
-            sum(weights[term] for term in wanted & set(terms(searchable(passage)))) for passage in passages
-        ) / total
+        return (
+            max(sum(weights[term] for term in wanted & set(terms(searchable(passage)))) for passage in passages) / total
+        )
 
     def term_weights(self, collection: str, wanted: Iterable[str]) -> dict[str, float]:
         """Inverse document frequency of terms in the collection, as in BM25; never zero."""
@@ -98,9 +98,7 @@ def fuse(similarities: Mapping[int, float], bm25: Mapping[int, float], dense_wei
     """Fused scores in [0, 1] by chunk; a chunk that full text did not find has BM25 0."""
     dense = _normalised(similarities)
     text = _normalised({chunk_id: bm25.get(chunk_id, 0.0) for chunk_id in similarities})
-    return {
-        chunk_id: dense_weight * dense[chunk_id] + (1 - dense_weight) * text[chunk_id] for chunk_id in similarities
-    }
+    return {chunk_id: dense_weight * dense[chunk_id] + (1 - dense_weight) * text[chunk_id] for chunk_id in similarities}
 
 
 def relevance(similarity: float, coverage: float) -> float:

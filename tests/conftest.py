@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,14 +30,19 @@ def models_folder() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def make_home(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """Makes fresh home folders that have the bundled LLM."""
+
+    def make() -> Path:
+        home = tmp_path_factory.mktemp("home")
+        (home / "models").symlink_to(models_folder.absolute(), target_is_directory=True)
+        return home
+
+    return make
+
+
 @pytest.fixture
-def model_home(models_folder: Path, tmp_path: Path) -> Path:
+def model_home(make_home: Callable[[], Path]) -> Path:
     """A fresh home folder that has the bundled LLM."""
-    return link_models(models_folder, tmp_path / "home")
-
-
-def link_models(models_folder: Path, home: Path) -> Path:
-    """Makes a home folder that shares the models of another."""
-    home.mkdir(parents=True, exist_ok=True)
-    (home / "models").symlink_to(models_folder.absolute(), target_is_directory=True)
-    return home
+    return make_home()

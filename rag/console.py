@@ -1,0 +1,243 @@
+"""How events look on a terminal and in a pipe: results on stdout, progress on stderr, no colour off a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rag.events import CitationEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from indexes.types import Chunk, Document
+    from rag.app import Status
+    from rag.config import Settings
+    from rag.events import AnswerEvent, Citation, Cost, Passage
+    from serving.models.prepared import PreparedModel
+
+_QUOTE_CHARACTERS = 220
+
+
+class Output:
+    """The two streams of one command.
+
+    Args:
+        quiet: results only.
+        as_json: results as JSON, one object a line; nothing else on stdout.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def note(self, message: str) -> None:
+        """A sign of life that is not part of the result; on a terminal each replaces the one before."""
+        if self.quiet:
+            return
+        if self.err.is_terminal:
+            self.err.file.write(f"\r\x1b[2K{message[: self.err.width - 1]}")
+            self.err.file.flush()
+
+    def clear_note(self) -> None:
+        """Takes the last sign of life off the terminal."""
+        if self.err.is_terminal and not self.quiet:
+            self.err.file.write("\r\x1b[2K")
+            self.err.file.flush()
+
+    def say(self, message: str) -> None:
+        """A line on stderr, unless quiet."""
+        if not self.quiet:
+            self.clear_note()
+            self.err.print(escape(message))
+
+    def fail(self, message: str) -> None:
+        """An error, in one line."""
+        self.clear_note()
+        self.err.print(f"[red]error:[/red] {escape(' '.join(message.split()))}")
+
+    def json(self, content: Any) -> None:
+        """One JSON object on a line of stdout."""
+        sys.stdout.write(json.dumps(content, default=_plain, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """Rows under headings; plain columns when stdout is not a terminal."""
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for column in columns:
+            table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self.out.print(table)
+
+
+class AnswerView:
+    """Renders one answer as it streams."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._passages: tuple[Passage, ...] = ()
+        self.done: DoneEvent | None = None
+        self.error: str | None = None
+
+    def show(self, events: Iterable[AnswerEvent]) -> None:
+        """Takes a whole stream of events."""
+        for event in events:
+            if self._output.as_json:
+                self._output.json(to_json(event))
+            else:
+                self._show(event)
+            if isinstance(event, DoneEvent):
+                self.done = event
+            elif isinstance(event, ErrorEvent):
+                self.error = event.message
+
+    def _show(self, event: AnswerEvent) -> None:
+        match event:
+            case RetrievalEvent():
+                self._passages = event.passages
+            case TokenEvent():
+                self._output.clear_note()
+                self._write(event.text)
+            case CitationEvent() if event.citation.origin == "matched":
+                self._write(f" [{event.citation.number}]")
+            case DoneEvent():
+                self._finish(event)
+            case ErrorEvent():
+                self._output.clear_note()
+
+    def _write(self, text: str) -> None:
+        self._output.out.file.write(text)
+        self._output.out.file.flush()
+
+    def _finish(self, done: DoneEvent) -> None:
+        self._write("\n" if done.answer else "")
+        if self._output.quiet:
+            return
+        print_sources(self._output.out, self._passages, done.citations, answered=done.answered)
+        self._output.out.print(f"\n[dim]{escape(cost_line(done.cost))}[/dim]")
+
+
+def print_sources(out: Console, passages: Sequence[Passage], citations: Sequence[Citation], *, answered: bool) -> None:
+    """Cited passages with the quoted span, then those that were retrieved and not cited."""
+    cited = {citation.number for citation in citations}
+    if cited:
+        out.print("\n[bold]Sources[/bold]")
+    for passage in passages:
+        for citation in [citation for citation in citations if citation.number == passage.number]:
+            mark = "checked" if citation.verified else "not checked"
+            out.print(f"[bold]\\[{passage.number}][/bold] {escape(passage.place)}  [dim]{mark}[/dim]")
+            if citation.quote:
+                out.print(f'    [italic]"{escape(_one_line(citation.quote))}"[/italic]')
+    others = [passage for passage in passages if passage.number not in cited]
+    if others:
+        heading = "Also read" if answered else "Nearest passages"
+        out.print(f"\n[bold]{heading}[/bold]")
+    for passage in others:
+        out.print(
+            f"\\[{passage.number}] {escape(passage.place)}  [dim]score {passage.score:.2f}[/dim]\n"
+            f"    [dim]{escape(_one_line(passage.text))}[/dim]"
+        )
+
+
+def print_passages(out: Console, passages: Sequence[Passage]) -> None:
+    """Search results, best first, each with its whole text."""
+    for passage in passages:
+        out.print(
+            f"[bold]\\[{passage.number}][/bold] {escape(passage.place)}  "
+            f"[dim]score {passage.score:.2f}, cosine {passage.similarity:.2f}[/dim]"
+        )
+        out.print(escape(_indented(passage.text)) + "\n")
+
+
+def print_document(out: Console, document: Document, chunks: Sequence[Chunk]) -> None:
+    """A document as it was understood."""
+    facts = [document.media_type, size(document.num_bytes), f"{document.num_chunks} chunks"]
+    facts += [f"{document.num_tokens} tokens", f"collection {document.collection}"]
+    if document.num_pages:
+        facts.insert(2, f"{document.num_pages} pages")
+    out.print(f"[bold]{escape(document.name)}[/bold]  {escape(document.title or '')}")
+    out.print(escape(", ".join(facts)))
+    out.print(f"{escape(document.path)}\n{document.id}\n", markup=False)
+    for chunk in chunks:
+        pages = f" page {'-'.join(str(page) for page in chunk.pages)}" if chunk.pages else ""
+        heading = f"#{chunk.ordinal}{pages} {' > '.join(chunk.section)}".rstrip()
+        out.print(f"[dim]{escape(heading)}, {chunk.num_tokens} tokens[/dim]")
+        out.print(escape(_indented(chunk.text)) + "\n")
+
+
+def print_status(out: Console, status: Status) -> None:
+    """What is there, a line each."""
+    out.print(f"home    {status.home}", markup=False)
+    out.print(f"index   {size(status.index_bytes)}, generation {status.generation}", markup=False)
+    for collection in status.collections:
+        counts = f"{collection.num_documents} documents, {collection.num_chunks} chunks"
+        out.print(f"        {collection.name}: {counts}, {collection.num_tokens} tokens", markup=False)
+    there = "on this machine" if status.model_found else "not fetched yet: `rag models pull`"
+    out.print(f"model   {status.model} ({status.weight_format}), {there}", markup=False)
+
+
+def print_model(out: Console, model: PreparedModel, settings: Settings) -> None:
+    """A model's shape and the memory that it needs."""
+    from serving.engine.quantize import WeightFormat
+
+    config = model.config
+    out.print(f"{model.name}  {model.path}", markup=False)
+    shape = f"{config.num_layers} layers, width {config.hidden_size}, {config.num_heads} heads"
+    out.print(f"{config.architecture}, {config.num_parameters / 1e6:.0f} M parameters: {shape}", markup=False)
+    out.print(f"context {config.max_position} tokens, vocabulary {config.vocab_size}", markup=False)
+    for weight_format in WeightFormat:
+        weights = config.num_parameters * weight_format.bytes_per_weight
+        states = config.kv_bytes_per_token(weight_format.activation_dtype.itemsize)
+        chosen = "  (in use)" if weight_format == settings.weight_format else ""
+        memory = f"weights {size(weights)}, states {size(states * 1000)} per 1,000 tokens"
+        out.print(f"{weight_format:<8} {memory}{chosen}", markup=False)
+
+
+def cost_line(cost: Cost) -> str:
+    """What an answer cost, in one line."""
+    parts = [] if cost.ttft_s is None else [f"first token {cost.ttft_s:.2f} s"]
+    if cost.tokens_per_s is not None:
+        parts.append(f"{cost.tokens_per_s:.0f} tokens/s")
+    if cost.prompt_tokens:
+        parts.append(f"{cost.prompt_tokens} prompt tokens, {cost.cached_tokens} cached")
+        parts.append(f"{cost.completion_tokens} answer tokens")
+    parts += [f"retrieval {cost.retrieval_s * 1000:.0f} ms", f"total {cost.total_s:.2f} s"]
+    if cost.model != "none":
+        parts.append(cost.model)
+    return " · ".join(parts)
+
+
+def size(num_bytes: float) -> str:
+    """Bytes for a person: `812 B`, `3.4 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if num_bytes < 1000:  # noqa: PLR2004
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.1f} GB"
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _one_line(text: str) -> str:
+    flat = " ".join(text.split())
+    return flat if len(flat) <= _QUOTE_CHARACTERS else flat[:_QUOTE_CHARACTERS].rsplit(" ", 1)[0] + " …"
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,0 +1,210 @@
+"""The command line as a person meets it: what is printed where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rag.cli import app
+
+HANDBOOK = """# Harbour handbook
+
+## Berths
+
+The harbour of Lindesund has 42 berths. Each berth costs 18 euros a night.
+
+## Lighthouse
+
+The lighthouse keeper is Ingrid Solheim. The lamp is serviced every 9 weeks.
+"""
+
+
+def run(home: Path, *words: str, stdin: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["--home", str(home), *words], input=stdin)
+
+
+@pytest.fixture(scope="module")
+def harbour(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder with one ingested document; tests do not change it."""
+    home = make_home()
+    file = tmp_path_factory.mktemp("docs") / "handbook.md"
+    file.write_text(HANDBOOK)
+    assert run(home, "ingest", str(file)).exit_code == 0
+    return home
+
+
+def test_help_names_every_command_and_exit_code() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for word in "ingest ask search list show delete status verify serve demo models config bench eval".split():
+        assert f"\n  {word} " in result.stdout
+    assert "4 the documents do not" in result.stdout
+
+
+def test_a_mistyped_command_gets_a_suggestion() -> None:
+    result = CliRunner().invoke(app, ["serch"])
+    assert result.exit_code == 2
+    assert "'search'" in result.stderr
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, rag.cli; print(sorted({'torch', 'transformers', 'numpy', 'pydantic', 'fastapi'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_ingest_says_what_it_did_and_does_nothing_the_second_time(model_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "handbook.md"
+    file.write_text(HANDBOOK)
+    first = run(model_home, "ingest", str(tmp_path))
+    assert (first.exit_code, first.stdout.startswith("1 added; ")) == (0, True)
+    assert "added     handbook.md" in first.stderr
+    second = run(model_home, "ingest", str(tmp_path))
+    assert second.stdout.startswith("1 unchanged; 0 chunks written")
+    file.write_text(HANDBOOK.replace("42", "43"))
+    third = run(model_home, "ingest", str(tmp_path))
+    assert third.stdout.startswith("1 replaced; ")
+    assert "43 berths" in run(model_home, "show", "handbook.md").stdout
+    assert len(run(model_home, "list", "--json").stdout.splitlines()) == 1
+
+
+def test_ingest_reports_what_failed_by_name_and_goes_on(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("The cat sat on the mat.")
+    (tmp_path / "empty.txt").write_text("")
+    result = run(model_home, "ingest", *(str(tmp_path / name) for name in ("missing.txt", "empty.txt", "good.txt")))
+    assert result.exit_code == 3
+    assert result.stdout.startswith("1 added, 2 failed; ")
+    failed = [line for line in result.stderr.splitlines() if line.startswith("failed")]
+    assert {Path(line.split(":")[0].split()[1]).name for line in failed} == {"missing.txt", "empty.txt"}
+
+
+def test_ingest_for_machines_is_a_json_object_a_line(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "good.txt").write_text("The cat sat on the mat.")
+    result = run(model_home, "ingest", "--json", str(tmp_path / "good.txt"))
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert events[0] == {"type": "discovered", "num_files": 1}
+    assert (events[-1]["type"], events[-1]["num_added"]) == ("finished", 1)
+
+
+def test_ask_answers_with_sources_and_its_cost(harbour: Path) -> None:
+    result = run(harbour, "ask", "Who is the lighthouse keeper?")
+    assert result.exit_code == 0
+    assert "Ingrid Solheim" in result.stdout.split("\n\n")[0]
+    assert "handbook.md" in result.stdout
+    assert "first token" in result.stdout.splitlines()[-1]
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_ask_quietly_prints_the_answer_alone_and_reads_stdin(harbour: Path) -> None:
+    result = run(harbour, "ask", "-q", "-", stdin="Who is the lighthouse keeper?\n")
+    assert "Ingrid Solheim" in result.stdout
+    assert "Sources" not in result.stdout
+    assert result.stderr == ""
+
+
+def test_ask_for_machines_is_the_event_stream(harbour: Path) -> None:
+    result = run(harbour, "ask", "--json", "Who is the lighthouse keeper?")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (events[0]["type"], events[-1]["type"]) == ("retrieval", "done")
+    text = "".join(event["text"] for event in events if event["type"] == "token")
+    assert text == events[-1]["answer"]
+    assert events[-1]["cost"]["prompt_tokens"] > events[-1]["cost"]["cached_tokens"] > 0
+
+
+def test_a_question_the_documents_do_not_answer_is_declined(harbour: Path) -> None:
+    result = run(harbour, "ask", "How do I bake sourdough bread?")
+    assert result.exit_code == 4
+    assert result.stdout.startswith("The documents do not answer this question.")
+    assert run(harbour, "ask", "Who is the lighthouse keeper?", "-c", "nowhere").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("ask", " "), "error: the question is empty\n"),
+        (("ask", "Who?", "--model", "no-such-model"), "error: there is no model 'no-such-model'"),
+        (("ask", "Who?", "--temperature", "-1"), "error: setting temperature"),
+        (("show", "nothing.md"), "error: "),
+        (("delete", "nothing.md"), "error: "),
+        (("config", "set", "topk", "3"), "error: there is no setting 'topk'"),
+    ],
+)
+def test_an_error_is_one_line_and_exit_code_1(harbour: Path, words: tuple[str, ...], message: str) -> None:
+    result = run(harbour, *words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_search_shows_passages_with_their_place(harbour: Path) -> None:
+    result = run(harbour, "search", "berths a night")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("[1] handbook.md")
+    assert "18 euros" in result.stdout
+    found = json.loads(run(harbour, "search", "--json", "-n", "1", "berths").stdout)
+    assert (found["number"], found["document_name"]) == (1, "handbook.md")
+
+
+def test_status_and_models_say_what_is_there(harbour: Path) -> None:
+    assert "default: 1 documents" in run(harbour, "status").stdout
+    assert json.loads(run(harbour, "status", "--json").stdout)["model_found"] is True
+    assert run(harbour, "models", "list").stdout.splitlines()[1].startswith("smollm2-135m")
+    assert "int8" in run(harbour, "models", "show").stdout
+
+
+def test_deleting_leaves_nothing(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The cat sat on the mat.")
+    run(model_home, "ingest", str(tmp_path / "a.txt"))
+    document_id = json.loads(run(model_home, "list", "--json").stdout)["id"]
+    assert run(model_home, "delete", document_id[:8]).stdout == "deleted a.txt (1 chunks)\n"
+    assert run(model_home, "list").stdout == ""
+    assert run(model_home, "search", "cat").exit_code == 4
+    assert run(model_home, "verify").stdout == "the index is whole\n"
+
+
+def test_verify_finds_damage_and_repair_mends_it(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The cat sat on the mat.")
+    run(model_home, "ingest", str(tmp_path / "a.txt"))
+    (vectors,) = model_home.glob("index/vectors/*.faiss")
+    vectors.write_bytes(b"garbage")
+    damaged = run(model_home, "verify")
+    assert (damaged.exit_code, "--repair" in damaged.stderr) == (5, True)
+    assert run(model_home, "verify", "--repair").exit_code == 0
+    assert run(model_home, "verify").stdout == "the index is whole\n"
+
+
+def test_a_setting_is_kept_and_shown(model_home: Path) -> None:
+    assert run(model_home, "config", "set", "top_k", "7").stdout == "top_k = 7\n"
+    line = next(line for line in run(model_home, "config", "show").stdout.splitlines() if line.startswith("top_k"))
+    assert line.split()[1:3] == ["7", "config.toml"]
+
+
+def test_ctrl_c_stops_an_ingest_that_can_be_gone_on_with(model_home: Path, tmp_path: Path) -> None:
+    for number in range(40):
+        (tmp_path / f"{number:02}.txt").write_text(f"Note {number}. " + "The cat sat on the mat. " * 80)
+    command = [sys.executable, "-m", "rag.cli", "--home", str(model_home), "ingest", str(tmp_path)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("added"):
+                process.send_signal(signal.SIGINT)
+                break
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again to go on" in rest
+    assert run(model_home, "verify").exit_code == 0
+    done = len(run(model_home, "list", "--json").stdout.splitlines())
+    assert 1 <= done < 40
+    again = run(model_home, "ingest", str(tmp_path))
+    assert again.stdout.startswith(f"{40 - done} added, {done} unchanged; ")
