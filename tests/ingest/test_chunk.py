@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import tiktoken
 from hypothesis import given, settings
@@ -47,7 +49,7 @@ def test_chunks_cover_the_document_exactly_in_order_and_within_their_limits(docu
         covered[chunk.start : chunk.end] = b"\1" * (chunk.end - chunk.start)
     assert all(inside or character.isspace() for inside, character in zip(covered, text, strict=True))
     assert [chunk.ordinal for chunk in chunks] == list(range(len(chunks)))
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in itertools.pairwise(chunks):
         assert before.start < after.start
         assert before.end < after.end
         assert len(OFFSETS(text[after.start : before.end])) <= overlap_tokens
@@ -98,7 +100,7 @@ def test_a_chunk_ends_between_sentences_and_the_next_repeats_the_last_ones():
     for chunk in chunks:
         assert chunk.text.startswith("The quick")
         assert chunk.text.endswith(".")
-    for before, after in zip(chunks, chunks[1:], strict=False):
+    for before, after in itertools.pairwise(chunks):
         assert after.start < before.end
 
 
@@ -163,7 +165,7 @@ def test_no_elements_give_no_chunks():
 
 @pytest.mark.parametrize(("max_tokens", "overlap_tokens"), [(64, 64), (64, 100), (64, -1), (8, 0)])
 def test_settings_that_contradict_each_other_are_refused(max_tokens, overlap_tokens):
-    with pytest.raises(IngestSettingsError, match="overlap|too short"):
+    with pytest.raises(IngestSettingsError, match=r"overlap|too short"):
         chunks_of(lay_out([]), max_tokens=max_tokens, overlap_tokens=overlap_tokens)
 
 

@@ -159,7 +159,7 @@ def test_a_password_is_asked_for_and_an_empty_one_is_tried(make_pdf):
 
 @pytest.mark.parametrize("data", [b"%PDF-1.7\n%%EOF", b"%PDF-1.4 nothing", b"%PDF-" + bytes(range(256)) * 20])
 def test_a_damaged_file_is_refused_with_a_reason(data):
-    with pytest.raises(ExtractError, match="damaged|no text"):
+    with pytest.raises(ExtractError, match=r"damaged|no text"):
         read(data)
 
 
@@ -167,6 +167,7 @@ def test_a_file_cut_short_gives_its_text_or_a_reason(make_pdf):
     data = make_pdf(*[[PROSE]] * 5)
     for share in (0.3, 0.6, 0.9, 0.99):
         try:
-            assert "humidity" in read(data[: int(len(data) * share)]).text
-        except ExtractError as error:
-            assert str(error)
+            text = read(data[: int(len(data) * share)]).text
+        except ExtractError:
+            continue
+        assert "humidity" in text
