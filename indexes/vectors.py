@@ -152,7 +152,7 @@ def load(path: Path, origin: Origin, generation: int) -> Vectors:
         raise DamagedFileError("it belongs to another index or embedding model")
     if state.generation > generation:
         raise DamagedFileError("it is newer than the index")
-    if not path.exists() or _sha256(path) != stamp.get("sha256"):
+    if _sha256(path) != stamp.get("sha256"):
         raise DamagedFileError("its content does not match its checksum")
     vectors = Vectors(origin)
     vectors._index = _read_index(path, (origin.identity.dimension, stamp.get("count")))  # noqa: SLF001 - its constructor
@@ -172,9 +172,16 @@ def saved_state(path: Path, origin: Origin) -> State | None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a collection's vectors and their stamp, as far as they are there."""
-    for each in (_stamp_path(path), path, path.with_suffix(".tmp")):
-        each.unlink(missing_ok=True)
+    """Remove a collection's vectors and their stamp, as far as they are there.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        for each in (_stamp_path(path), path, path.with_suffix(".tmp")):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"the vectors at {path} cannot be removed: {error.strerror}") from error
 
 
 def file_name(collection: str) -> str:
@@ -192,11 +199,13 @@ def _stamp_path(path: Path) -> Path:
 
 def _read_stamp(path: Path) -> tuple[dict[str, Any], State]:
     try:
-        stamp = json.loads(_stamp_path(path).read_text(encoding="utf-8"))
+        stamp = json.loads(_stamp_path(path).read_bytes())
         if stamp["format"] != _FORMAT:
             raise DamagedFileError("it was made by another version")
         return stamp, State(**{name: int(number) for name, number in stamp["state"].items()})
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise DamagedFileError("its stamp cannot be read") from error
 
 
@@ -212,6 +221,11 @@ def _read_index(path: Path, shape: tuple[int, Any]) -> Any:
     return index
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DamagedFileError(f"it cannot be read ({error.strerror})") from error
