@@ -34,6 +34,7 @@ _LETTERS = str.maketrans(  # ligatures, and the code that WinAnsi fonts draw as 
 _BOLD = ("bold", "black", "heavy", "demi", "cmbx", "-medi", "-bd", "sfbx")  # as fonts are named, TeX's too
 _MAX_OUTLINE = 5000
 _MAX_DEPTH = 6
+_AES = "encrypted with AES, which needs one more package: pip install cryptography"
 _PASSWORD = "encrypted: it needs a password; save a copy without one"  # noqa: S105 - a message
 
 
@@ -50,6 +51,8 @@ def extract_pdf(data: bytes, on_progress: Callable[[int, int], None] | None = No
     try:
         reader = _open(data)
         num_pages = len(reader.pages)
+    except DependencyError as error:
+        raise ExtractError(_AES) from error
     except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ExtractError(f"damaged: {error or type(error).__name__}".rstrip(": ")) from error
     pages: list[Page] = []
@@ -59,6 +62,8 @@ def extract_pdf(data: bytes, on_progress: Callable[[int, int], None] | None = No
             pages.append(Page(number, _fragments(reader.pages[number - 1])))
         except MemoryError:
             raise
+        except DependencyError as error:
+            raise ExtractError(_AES) from error
         except Exception as error:  # noqa: BLE001 - pypdf raises anything on a damaged page; the others are good
             failure = error
         if on_progress:
@@ -74,8 +79,6 @@ def _open(data: bytes) -> PdfReader:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
             raise ExtractError(_PASSWORD)
-    except DependencyError as error:
-        raise ExtractError("encrypted with AES, which needs one more package: pip install cryptography") from error
     except FileNotDecryptedError as error:
         raise ExtractError(_PASSWORD) from error
     return reader

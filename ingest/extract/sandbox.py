@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from ingest.errors import ExtractError, ExtractLimitError, IngestCancelledError
 from ingest.extract.worker import extracted_from_message, read_message, write_message
@@ -118,14 +118,17 @@ class Sandbox:
 
     def _request(self, path: Path, media_type: str) -> None:
         request = {"path": str(path), "media_type": media_type}
-        if self._process is None or self._process.poll() is not None:
-            self.close()
-            self._start()
-        if self._process is None or self._process.stdin is None:
-            raise ExtractLimitError("the reading process could not be started")
-        write_message(self._process.stdin, request)
+        if self._process is not None and self._process.poll() is None and self._process.stdin:
+            try:
+                write_message(self._process.stdin, request)
+            except BrokenPipeError:  # it died since the last file
+                pass
+            else:
+                return
+        self.close()
+        write_message(self._start(), request)
 
-    def _start(self) -> None:
+    def _start(self) -> IO[bytes]:
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
             "OPENBLAS_NUM_THREADS": "1",  # each thread of a numeric library would reserve address space
@@ -141,7 +144,10 @@ class Sandbox:
             start_new_session=True,  # Ctrl-C reaches the parent, which ends the child
         )
         self._replies = queue.SimpleQueue()
-        threading.Thread(target=_listen, args=(self._process, self._replies), daemon=True).start()
+        if self._process.stdin is None or self._process.stdout is None:
+            raise ExtractLimitError("the reading process has no pipes")
+        threading.Thread(target=_listen, args=(self._process.stdout, self._replies), daemon=True).start()
+        return self._process.stdin
 
     def _await(self, cancel: threading.Event | None) -> Generator[tuple[int, int], None, dict[str, Any]]:
         started = last = time.monotonic()
@@ -182,11 +188,9 @@ class Sandbox:
         return f"it crashed the reader ({how}); the file is damaged or harmful"
 
 
-def _listen(process: subprocess.Popen[bytes], replies: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    if process.stdout is None:
-        return
+def _listen(pipe: IO[bytes], replies: queue.SimpleQueue[dict[str, Any] | None]) -> None:
     try:
-        while (reply := read_message(process.stdout)) is not None:
+        while (reply := read_message(pipe)) is not None:
             replies.put(reply)
     except (OSError, ValueError):  # the pipe was closed or cut in the midst of a reply
         pass
