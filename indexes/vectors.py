@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from indexes.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from numpy import float32, int64
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from indexes.types import EmbeddingIdentity
 
 _FORMAT = 1
+_THREADS_FROM = 200_000  # vectors
 _PLAIN_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _UNSAFE = re.compile(r"[^a-z0-9]+")
 _SLUG_LENGTH = 40
@@ -107,7 +110,8 @@ class Vectors:
         num_wanted = min(limit, len(self))
         if num_wanted < 1:
             return []
-        scores, ids = self._index.search(vector[np.newaxis], num_wanted)
+        with _few_threads(len(self)):
+            scores, ids = self._index.search(vector[np.newaxis], num_wanted)
         return [(int(chunk_id), float(score)) for chunk_id, score in zip(ids[0], scores[0], strict=True)]
 
     def save(self, path: Path) -> None:
@@ -191,6 +195,26 @@ def file_name(collection: str) -> str:
     slug = _UNSAFE.sub("-", collection.lower()).strip("-")[:_SLUG_LENGTH]
     digest = hashlib.sha256(collection.encode()).hexdigest()[:_DIGEST_LENGTH]
     return f"{slug}.{digest}.faiss"
+
+
+@contextmanager
+def _few_threads(num_vectors: int) -> Iterator[None]:
+    """One thread for a search that takes a few milliseconds on one.
+
+    FAISS's threads spin while they wait, which on a machine that is busy, with the LLM for one, took forty times
+    longer than one thread alone.
+    """
+    import faiss
+
+    if num_vectors >= _THREADS_FROM:
+        yield
+        return
+    num_threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(num_threads)
 
 
 def _stamp_path(path: Path) -> Path:
