@@ -1,0 +1,64 @@
+"""llama.cpp as a contender, through llama-cpp-python, on the very GGUF file that our engine reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import llama_cpp
+
+from rag.bench.contenders import LLAMA_CPP
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rag.bench.contenders import Question, Subject
+
+_BATCH = 512
+
+
+class LlamaCpp:
+    """llama.cpp with flash attention; see `rag.bench.contenders.Contender`."""
+
+    name = LLAMA_CPP
+
+    def __init__(self, subject: Subject) -> None:
+        self._llama = llama_cpp.Llama(
+            str(subject.model.path),
+            n_ctx=subject.max_tokens,
+            n_batch=_BATCH,
+            n_threads=subject.num_threads,
+            n_threads_batch=subject.num_threads,
+            n_gpu_layers=0 if subject.device == "cpu" else -1,
+            flash_attn=True,
+            logits_all=False,
+            verbose=False,
+        )
+
+    def fill(self, token_ids: Sequence[int]) -> None:
+        """See `Contender`."""
+        self._llama.reset()
+        self._llama.eval(token_ids)
+
+    def decode(self, num_steps: int) -> None:
+        """See `Contender`."""
+        for _ in range(num_steps):
+            self._llama.eval([0])
+
+    def shorten(self, num_tokens: int) -> None:
+        """See `Contender`; the states behind the end are dropped at the next call."""
+        self._llama.n_tokens -= num_tokens
+
+    def ready(self, question: Question, *, cached: bool) -> None:
+        """See `Contender`; llama.cpp keeps what a prompt has in common with the one before it."""
+        self._llama.reset()
+        if cached:
+            self._llama.eval(question.token_ids[: question.num_prefix])
+
+    def first_token(self, question: Question) -> None:
+        """See `Contender`."""
+        self._llama.eval(question.token_ids[self._llama.n_tokens :])
+        self._llama.sample(temp=0.0)
+
+    def close(self) -> None:
+        """See `Contender`."""
+        self._llama.close()

@@ -1,0 +1,47 @@
+"""A prompt as a question to `rag ask` makes it, from the documents of the demo."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rag.events import Passage
+from rag.prompt import build_prompt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serving.runtime import Prompt, Runtime
+
+_DOCUMENT = "about-sallowfield.md"
+_QUESTION = "Who founded Sallowfield Instruments, and in which year?"
+_PASSAGE_CHARACTERS = 900  # about 200 tokens
+
+
+def demo_prompt(runtime: Runtime, max_tokens: int) -> Prompt:
+    """Instructions, as many passages as fit into so many tokens, and a question."""
+    folder = Path(str(resources.files("rag.demo"))) / "docs"
+    text = "\n\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.md")))
+    return build_prompt(_QUESTION, tuple(_passages(text)), runtime, max_tokens)
+
+
+def _passages(text: str) -> Iterator[Passage]:
+    for ordinal, start in enumerate(range(0, len(text), _PASSAGE_CHARACTERS)):
+        part = text[start : start + _PASSAGE_CHARACTERS]
+        yield Passage(
+            number=ordinal + 1,
+            document_id="",
+            document_name=_DOCUMENT,
+            path="",
+            collection="",
+            ordinal=ordinal,
+            pages=(),
+            section=(),
+            text=part,
+            num_tokens=0,
+            start=start,
+            end=start + len(part),
+            score=0.0,
+            similarity=0.0,
+        )

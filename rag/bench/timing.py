@@ -1,0 +1,55 @@
+"""Repeated runs of several contenders, taking turns, so that a disturbance of the machine meets all of them."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+T = TypeVar("T")
+
+_SETTLE_S = 0.03  # threads of the one before stop spinning for work
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times that one contender took for the same thing."""
+
+    seconds: tuple[float, ...]
+
+    @property
+    def median_s(self) -> float:
+        """The middle one."""
+        return statistics.median(self.seconds)
+
+    @property
+    def spread(self) -> float:
+        """From the fastest to the slowest, as a share of the median."""
+        return (max(self.seconds) - min(self.seconds)) / self.median_s
+
+
+def interleave(
+    contenders: Sequence[T],
+    repeats: int,
+    timed: Callable[[T], None],
+    *,
+    before: Callable[[T], None] = lambda _: None,
+    after: Callable[[T], None] = lambda _: None,
+) -> list[Timing]:
+    """Times each contender once in every repeat, after one untimed round; one `Timing` each, in their order."""
+    seconds: list[list[float]] = [[] for _ in contenders]
+    for repeat in range(repeats + 1):
+        for contender, taken in zip(contenders, seconds, strict=True):
+            before(contender)
+            time.sleep(_SETTLE_S)
+            started = time.perf_counter()
+            timed(contender)
+            elapsed = time.perf_counter() - started
+            after(contender)
+            if repeat:
+                taken.append(elapsed)
+    return [Timing(tuple(taken)) for taken in seconds]

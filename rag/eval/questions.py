@@ -1,0 +1,115 @@
+"""Questions with known answers, read from a JSON file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from rag.errors import RagError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+UNANSWERABLE = "unanswerable"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question and how to tell a right answer to it.
+
+    Attributes:
+        answer: what a person would answer.
+        accept: a right answer contains one of these, whatever its case.
+        documents: names of the files that hold the fact.
+        quote: stands word for word in the first of them; `second_quote` in the second, where two are needed.
+        kind: `unanswerable` when the documents do not answer it; any other word groups questions.
+        demo: whether `rag demo` asks it.
+    """
+
+    id: str
+    question: str
+    answer: str
+    accept: tuple[str, ...]
+    documents: tuple[str, ...]
+    quote: str
+    kind: str
+    demo: bool = False
+    second_quote: str = ""
+
+    @property
+    def answerable(self) -> bool:
+        """Whether the documents answer it."""
+        return self.kind != UNANSWERABLE
+
+    @property
+    def quotes(self) -> tuple[str, ...]:
+        """The sentences of the documents that an answer needs."""
+        return tuple(quote for quote in (self.quote, self.second_quote) if quote)
+
+    def accepts(self, answer: str) -> bool:
+        """Whether an answer is right."""
+        plain = normalised(answer).casefold()
+        return any(normalised(string).casefold() in plain for string in self.accept)
+
+
+def load_questions(path: Path) -> tuple[Question, ...]:
+    """The questions of a file like `rag/demo/questions.json`.
+
+    Raises:
+        RagError: the file cannot be read, or says something else than questions; the message says where.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RagError(f"{path}: the questions cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise RagError(f"{path}: not JSON ({error})") from error
+    entries = content.get("questions") if isinstance(content, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise RagError(f'{path}: no questions; it must hold {{"questions": [{{"id": ..., "question": ...}}, ...]}}')
+    questions = tuple(_question(path, number, entry) for number, entry in enumerate(entries, start=1))
+    repeated = {question.id for question in questions if [other.id for other in questions].count(question.id) > 1}
+    if repeated:
+        raise RagError(f"{path}: the id {min(repeated)!r} is given to more than one question")
+    return questions
+
+
+def normalised(text: str) -> str:
+    """A text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+_NAMES = {field.name for field in fields(Question)}
+_LISTS = {"accept", "documents"}
+_REQUIRED = _NAMES - {"demo", "second_quote"}
+
+
+def _question(path: Path, number: int, entry: Any) -> Question:
+    if not isinstance(entry, dict):
+        raise RagError(f"{path}: question {number} is not an object")
+    where = f"{path}: question {number} ({entry.get('id', 'without id')})"
+    if missing := sorted(_REQUIRED - set(entry)):
+        raise RagError(f"{where} lacks {', '.join(missing)}")
+    if unknown := sorted(set(entry) - _NAMES):
+        raise RagError(f"{where} has an unknown field {unknown[0]!r}")
+    for name, value in entry.items():
+        if not _fits(name, value):
+            raise RagError(f"{where}: {name!r} must be {_expected(name)}")
+    values: dict[str, Any] = {name: tuple(value) if name in _LISTS else value for name, value in entry.items()}
+    question = Question(**values)
+    if question.answerable and not (question.accept and question.quote):
+        raise RagError(f"{where}: an answerable question needs a string to accept and a quote")
+    return question
+
+
+def _fits(name: str, value: Any) -> bool:
+    if name in _LISTS:
+        return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
+    return isinstance(value, bool if name == "demo" else str)
+
+
+def _expected(name: str) -> str:
+    if name in _LISTS:
+        return "a list of strings, none of them empty"
+    return "true or false" if name == "demo" else "a string"
