@@ -26,6 +26,9 @@ def engine(
     contexts: Annotated[str, typer.Option(help=f"Tokens before those that are decoded; {_COMMA}.")] = "32,2048",
     repeats: Annotated[int, typer.Option(min=1, help="Runs of everything; figures are medians.")] = 5,
     decode_steps: Annotated[int, typer.Option(min=1, help="Tokens decoded in each run.")] = 32,
+    question_tokens: Annotated[
+        int, typer.Option(min=64, help="Longest prompt whose time to first token is measured.")
+    ] = 1024,
     peers: Annotated[
         str, typer.Option(help=f"Other engines; {_COMMA}, or none.")
     ] = "transformers,transformers float32,llama.cpp",
@@ -45,6 +48,7 @@ def engine(
         contexts=_lengths("--contexts", contexts),
         repeats=repeats,
         decode_steps=decode_steps,
+        question_tokens=question_tokens,
         peers=() if peers == "none" else _words(peers),
     )
     report = bench_engine(settings_of(ctx, model=model), bench, Output().note)

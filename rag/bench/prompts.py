@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.demo.run import demo_folder
 from rag.events import Passage
 from rag.prompt import build_prompt
 
@@ -21,8 +20,7 @@ _PASSAGE_CHARACTERS = 900  # about 200 tokens
 
 def demo_prompt(runtime: Runtime, max_tokens: int) -> Prompt:
     """Instructions, as many passages as fit into so many tokens, and a question."""
-    folder = Path(str(resources.files("rag.demo"))) / "docs"
-    text = "\n\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.md")))
+    text = "\n\n".join(file.read_text(encoding="utf-8") for file in sorted((demo_folder() / "docs").glob("*.md")))
     return build_prompt(_QUESTION, tuple(_passages(text)), runtime, max_tokens)
 
 

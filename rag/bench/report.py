@@ -172,9 +172,11 @@ def _differences(before: Report, after: Report) -> list[str]:
 
 
 def _figure(entry: Mapping[str, Any]) -> Figure:
-    if not isinstance(entry["name"], str) or not isinstance(entry["peers"], dict):
-        raise TypeError("a figure has no name or no peers")
-    return Figure(**entry)
+    figure = Figure(**entry)
+    values = (figure.ours, figure.limit, *figure.peers.values())
+    if not isinstance(figure.name, str) or not all(isinstance(value, float | int | None) for value in values):
+        raise TypeError(f"the figure {figure.name!r} is garbled")
+    return figure
 
 
 def _finite(value: Any) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rag.bench.report import Figure, Report
 
 _PIPE_WIDTH = 240  # off a terminal nothing is folded
-_PRECISE_BELOW = 100.0
+_PRECISE_BELOW = 99.95  # from here on three digits need no decimal point
 
 
 def print_report(report: Report, out: TextIO, *, rows: bool = False) -> None:

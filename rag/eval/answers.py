@@ -6,7 +6,6 @@ import statistics
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ingest.events import FileFailed
 from rag.app import Rag
 from rag.bench.machine import describe_machine
 from rag.bench.report import Figure, Report
+from rag.demo.run import demo_folder
 from rag.errors import RagError
 from rag.eval.questions import Question, load_questions, normalised
 from rag.events import DoneEvent, ErrorEvent, RetrievalEvent
@@ -88,12 +88,11 @@ def eval_answers(settings: Settings, questions: Path | None, collection: str | N
     Raises:
         RagError: the questions are malformed, or the collection holds nothing.
     """
-    demo = Path(str(resources.files("rag.demo")))
-    asked = load_questions(questions or demo / "questions.json")
+    asked = load_questions(questions or demo_folder() / "questions.json")
     warnings = describe_machine().warnings
     if collection is None and questions is None:
         with _temporary_home(settings) as apart, Rag.open(settings=apart, notify=notify) as rag:
-            _ingest(rag, demo / "docs", notify)
+            _ingest(rag, demo_folder() / "docs", notify)
             outcomes = _ask_all(rag, asked, settings.collection, notify)
     else:
         with Rag.open(settings=settings, notify=notify) as rag:

@@ -1,0 +1,23 @@
+"""Contenders take turns, and figures are medians of what was timed."""
+
+from rag.bench.timing import Timing, interleave
+
+
+def test_contenders_take_turns_and_the_first_round_does_not_count():
+    calls = []
+    timings = interleave(
+        ["a", "b"],
+        2,
+        lambda name: calls.append(f"{name} timed"),
+        before=lambda name: calls.append(f"{name} before"),
+        after=lambda name: calls.append(f"{name} after"),
+    )
+    turn = ["a before", "a timed", "a after", "b before", "b timed", "b after"]
+    assert calls == turn * 3
+    assert [len(timing.seconds) for timing in timings] == [2, 2]
+
+
+def test_median_and_spread():
+    timing = Timing((3.0, 1.0, 2.0))
+    assert timing.median_s == 2.0
+    assert timing.spread == 1.0
