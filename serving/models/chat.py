@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PLAIN_TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}"
 _MARK = "9f2c7e51a0passages5b1d8e"
 _MAX_CHARACTERS = 4 << 20
-_MAX_RENDER_S = 2.0  # templates that models come with take a few milliseconds
+_MAX_RENDER_S = 1.0  # templates that models come with take a few milliseconds
 
 
 class ChatTemplate:

@@ -226,7 +226,8 @@ def _convert_tokenizer(path: Path, target: Path) -> None:
     try:
         AutoTokenizer.from_pretrained(path).backend_tokenizer.save(str(target / "tokenizer.json"))
     except (OSError, ValueError, AttributeError, ImportError) as error:
-        raise ModelFormatError(f"{path}: no tokenizer that can be read ({error})") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelFormatError(f"{path}: no tokenizer that can be read ({reason})") from error
 
 
 def _fingerprint(path: Path) -> str:

@@ -215,7 +215,7 @@ def _paired(name: str, weight: np.ndarray, config: Any, head_dim: int) -> np.nda
     return np.ascontiguousarray(halves.swapaxes(1, 2).reshape(weight.shape))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def gguf_writer() -> Any:
     return write_gguf
 
@@ -237,9 +237,7 @@ def bundled_engines(models_folder: Path, bundled: NativeRuntime) -> dict[WeightF
     model = open_model(BUNDLED_NAME, models_folder, lambda _: None)
     engines = {WeightFormat.INT8: bundled.engine}
     for weight_format in (WeightFormat.BF16, WeightFormat.FLOAT32):
-        engines[weight_format] = load_runtime(
-            model, weight_format, notify=lambda _: None, device="cpu"
-        ).engine
+        engines[weight_format] = load_runtime(model, weight_format, notify=lambda _: None, device="cpu").engine
     return engines
 
 

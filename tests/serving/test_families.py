@@ -56,9 +56,7 @@ def logits_of(engine: engine_module.Engine, ids: list[int]) -> torch.Tensor:
 
 def test_logits_and_greedy_tokens_equal_those_of_transformers(family: Any, prompt_ids: list[int]) -> None:
     engine = family.engine()
-    torch.testing.assert_close(
-        logits_of(engine, prompt_ids), family.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(logits_of(engine, prompt_ids), family.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4)
     tokens = greedy(engine, prompt_ids)
     assert tokens == family.reference_greedy(prompt_ids, NUM_TOKENS)
     assert len(set(tokens)) > 5, "a model that repeats itself proves little"
@@ -128,17 +126,13 @@ def test_gguf_gives_the_same_tokens_as_the_folder_it_was_made_from(
     model = tiny(family_name, **settings)
     file = gguf_writer(model, model.folder.with_suffix(".gguf"), kind=kind)
     engine = model.engine(path=file)
-    torch.testing.assert_close(
-        logits_of(engine, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(logits_of(engine, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4)
     assert greedy(engine, prompt_ids) == model.reference_greedy(prompt_ids, NUM_TOKENS)
     if kind == "F32":
         assert greedy(model.engine(), prompt_ids) == greedy(engine, prompt_ids)
 
 
-def test_gguf_rope_factors_stand_for_llama3_scaling(
-    tiny: Any, gguf_writer: Any, prompt_ids: list[int]
-) -> None:
+def test_gguf_rope_factors_stand_for_llama3_scaling(tiny: Any, gguf_writer: Any, prompt_ids: list[int]) -> None:
     model = tiny("llama", rope_parameters=LLAMA3)
     plain = 1.0 / (10_000.0 ** (torch.arange(0, 16, 2).float() / 16))
     factors = plain / model.reference.model.rotary_emb.inv_freq
@@ -158,9 +152,7 @@ def test_rounded_weights_stay_close_to_float32_in_every_family(
     assert similarity.mean() > 0.995
 
 
-def test_generation_stops_at_the_end_of_sequence_of_the_generation_config(
-    tiny: Any, prompt_ids: list[int]
-) -> None:
+def test_generation_stops_at_the_end_of_sequence_of_the_generation_config(tiny: Any, prompt_ids: list[int]) -> None:
     model = tiny("llama")
     tokens = greedy(model.engine(), prompt_ids)
     end = tokens[10]

@@ -1,0 +1,181 @@
+"""int8: every kernel against the float product, the choice among them, and the measure on real text (slow)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from serving.engine import quantize
+from serving.engine.quantize import (
+    DequantizedInt8,
+    Int8Linear,
+    OneDnnInt8,
+    TorchInt8,
+    WeightFormat,
+    best_int8_kernel,
+    int8_kernel_error,
+    quantize_rows,
+)
+
+KERNELS = [OneDnnInt8, TorchInt8, DequantizedInt8]
+TEXT = (
+    "The pump moves water from the lower tank to the boiler. Before the first start, open the inlet valve fully and "
+    "let the air out of the housing through the small screw on top. The screw must be closed again as soon as water "
+    "comes without bubbles; it needs no more than two newton metres. When the pump runs, its pressure gauge should "
+    "show between two and three bar. A lower pressure means that the filter is blocked or that air is still in the "
+    "line; a higher one means that a valve behind the pump is closed, and the motor will stop by itself after ninety "
+    "seconds to protect its seals.\n\nIn the spring of 1887, the harbour of the town was rebuilt by engineers who had "
+    "learned their trade on the railways. They drove four hundred oak piles into the mud, filled the space between "
+    "them with stone from the quarry in the hills, and laid a road on top that carried carts for the next sixty years. "
+    "Nothing of it can be seen today except for a single iron ring, to which the fishermen still tie their boats.\n\n"
+    "To compute the mean of a list in Python, divide the sum of its items by their number. An empty list has no mean, "
+    "so the function should raise an error that says so instead of returning zero. Readers of the code will thank you "
+    "for a clear name, a short docstring and one test for each of the two cases. Where the numbers are large, add "
+    "them with a function that keeps track of what rounding loses, because a million small errors make a great one."
+)
+
+
+def product_error(kernel: Any, weight: torch.Tensor, x: torch.Tensor) -> float:
+    values, scale = quantize_rows(weight)
+    expected = x @ weight.t()
+    return float((kernel(values, scale)(x) - expected).norm() / expected.norm())
+
+
+def random(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture(autouse=True)
+def _fresh_choice() -> Any:
+    best_int8_kernel.cache_clear()
+    yield
+    best_int8_kernel.cache_clear()
+
+
+def test_rounded_rows_are_within_half_a_step() -> None:
+    weight = random(50, 70) * torch.logspace(-6, 6, 50).unsqueeze(1)
+    values, scale = quantize_rows(weight)
+    assert values.dtype == torch.int8
+    assert values.abs().max() == 127
+    assert ((values * scale[:, None] - weight).abs() <= scale[:, None] * 0.5001).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("rows", [1, 2, 16, 17, 100])
+@pytest.mark.parametrize("shape", [(64, 96), (576, 576), (33, 40), (300, 64)])
+def test_products_are_close_to_those_of_floats(kernel: Any, rows: int, shape: tuple[int, int]) -> None:
+    assert product_error(kernel, random(*shape), random(rows, shape[1], seed=1)) < 0.015
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_row_does_not_depend_on_the_rows_beside_it(kernel: Any) -> None:
+    """Prefill in pieces and at once must round alike."""
+    multiply = kernel(*quantize_rows(random(64, 96)))
+    x = random(40, 96, seed=1)
+    apart = torch.cat([multiply(row.unsqueeze(0)) for row in x])
+    tolerance = 0.02 if kernel is DequantizedInt8 else 1e-5
+    torch.testing.assert_close(multiply(x), apart, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_rows_of_zeros_give_zeros(kernel: Any) -> None:
+    weight = random(64, 96)
+    weight[3] = 0
+    x = random(20, 96, seed=1)
+    x[5] = 0
+    product = kernel(*quantize_rows(weight))(x)
+    assert (product[5] == 0).all()
+    assert (product[:, 3] == 0).all()
+    assert torch.isfinite(product).all()
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("size", [1e-8, 1e-3, 1e4, 1e12])
+def test_the_size_of_values_does_not_matter(kernel: Any, size: float) -> None:
+    assert product_error(kernel, random(64, 96), random(9, 96, seed=1) * size) < 0.015
+    assert product_error(kernel, random(64, 96) * size, random(9, 96, seed=1)) < 0.015
+
+
+@pytest.mark.parametrize("kernel", [OneDnnInt8, TorchInt8])
+def test_an_outlier_costs_its_own_row_only(kernel: Any) -> None:
+    x = random(20, 96, seed=1)
+    x[4, 7] = 1e6
+    multiply = kernel(*quantize_rows(random(64, 96)))
+    kept = [row for row in range(20) if row != 4]
+    torch.testing.assert_close(multiply(x)[kept], multiply(x[kept]), rtol=1e-5, atol=1e-5)
+
+
+def test_biases_are_added_unrounded() -> None:
+    weight, bias, x = random(64, 96), random(64, seed=2) * 100, random(5, 96, seed=1)
+    values, scale = quantize_rows(weight)
+    torch.testing.assert_close(
+        Int8Linear(values, scale, bias)(x) - bias, Int8Linear(values, scale, None)(x), rtol=1e-3, atol=1e-3
+    )
+
+
+def test_the_kernel_that_is_chosen_gives_right_products_here() -> None:
+    assert int8_kernel_error(best_int8_kernel("cpu"), "cpu") < 0.02
+
+
+class Shifted(OneDnnInt8):
+    """Takes its activations for signed, as an older oneDNN did."""
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return super().__call__(x) + x.sum(dim=-1, keepdim=True)
+
+
+class GivesNaN(TorchInt8):
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return super().__call__(x) * float("nan")
+
+
+class IsMissing(OneDnnInt8):
+    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
+        torch.ops.onednn.there_is_no_such_operator(weight, scale)
+
+
+@pytest.mark.parametrize("broken", [Shifted, IsMissing])
+def test_a_kernel_that_is_wrong_or_missing_is_passed_over(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
+    monkeypatch.setattr(quantize, "OneDnnInt8", broken)
+    assert best_int8_kernel("cpu") is TorchInt8
+
+
+def test_without_any_right_kernel_the_weights_are_used_as_floats(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(quantize, "OneDnnInt8", Shifted)
+    monkeypatch.setattr(quantize, "TorchInt8", GivesNaN)
+    assert best_int8_kernel("cpu") is DequantizedInt8
+    assert "no int8 kernel works" in caplog.text
+
+
+@pytest.mark.slow
+def test_int8_of_the_bundled_model_predicts_as_bf16_does(bundled_engines: dict[WeightFormat, Any]) -> None:
+    """Every position of a real English text: KL divergence of the next-token distributions, and the same first choice.
+
+    bf16 itself differs from float32, which is the measure of what matters.
+    """
+    distributions = {}
+    for weight_format, engine in bundled_engines.items():
+        ids = engine.tokenizer.encode(TEXT)
+        logits = engine.model.forward(ids, engine.model.new_cache(len(ids)), all_logits=True)
+        distributions[weight_format] = torch.log_softmax(logits, dim=-1)
+    assert len(ids) > 300
+
+    def measure(got: WeightFormat, reference: WeightFormat) -> tuple[float, float]:
+        p, q = distributions[reference], distributions[got]
+        divergence = (p.exp() * (p - q)).sum(dim=-1).mean()
+        return float(divergence), float((p.argmax(dim=-1) == q.argmax(dim=-1)).float().mean())
+
+    int8_to_bf16 = measure(WeightFormat.INT8, WeightFormat.BF16)
+    int8_to_float = measure(WeightFormat.INT8, WeightFormat.FLOAT32)
+    bf16_to_float = measure(WeightFormat.BF16, WeightFormat.FLOAT32)
+    print(
+        f"{len(ids)} positions (KL, top-1): int8/bf16 {int8_to_bf16} int8/f32 {int8_to_float} bf16/f32 {bf16_to_float}"
+    )
+    for divergence, agreement in (int8_to_bf16, int8_to_float):
+        assert divergence < 0.02
+        assert agreement > 0.93
+    assert bf16_to_float[0] < 0.005
