@@ -75,7 +75,7 @@ def _refuse_early(request: Request, max_bytes: int) -> None:
 
 
 def _too_large(max_bytes: int) -> ProblemError:
-    detail = f"The upload is larger than the {max_bytes / 1e6:,.0f} MB that are taken at once; send smaller files."
+    detail = f"The upload is larger than the {max_bytes / 2**20:,.0f} MB that are taken at once; send smaller files."
     return ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail, {"Connection": "close"})
 
 

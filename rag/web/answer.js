@@ -7,6 +7,8 @@ import { Sources } from "./sources.js";
 
 const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer allowed" };
 
+const UNCHECKED = "Nothing in this answer could be verified in your documents: read the passages before relying on it.";
+
 export class Answer {
   constructor(question, collection) {
     this.question = question;
@@ -66,12 +68,22 @@ export class Answer {
 
   done(event) {
     this.sources.settle(event.citations);
-    if (!event.answered) this.root.classList.add("declined");
-    if (!event.answered) this.text.prepend(el("p", { class: "declined-title" }, "Not in your documents"));
+    if (!event.answered) {
+      this.root.classList.add("declined");
+      this.text.prepend(el("p", { class: "declined-title" }, "Not in your documents"));
+    }
     this.cost.hidden = false;
     this.cost.replaceChildren(...cost(event.cost).map((part) => el("span", {}, part)));
     this.end(event.finish_reason);
+    if (event.answered && !event.citations.some((each) => each.verified)) this.warn();
     announce(event.answered ? this.text.textContent : `Not in your documents. ${event.answer}`);
+  }
+
+  /** Say that the documents do not back the answer, and show what they do say. */
+  warn() {
+    this.note.hidden = false;
+    this.note.append(this.note.textContent ? ". " : "", UNCHECKED);
+    this.sources.unfold();
   }
 
   fail(message) {

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { AskBox } from "./ask.js";
-import { byId } from "./dom.js";
+import { byId, showBanner } from "./dom.js";
 import { bytes } from "./format.js";
 import { Library } from "./library.js";
 import { Uploads } from "./uploads.js";
@@ -24,18 +24,15 @@ async function start() {
 
 /** Ask the server whether it is ready, say so when it is not, and ask again later. */
 async function watch() {
-  const banner = byId("banner");
   let ready = true;
   try {
     if (!started) await start();
     started = true;
     await get("/ready");
-    banner.hidden = true;
+    byId("banner").hidden = true;
   } catch (error) {
     ready = false;
-    banner.textContent = error.message;
-    banner.className = error.status === 503 ? "banner waiting" : "banner error";
-    banner.hidden = false;
+    showBanner(error.message, error.status === 503 ? "waiting" : "error");
   }
   setTimeout(watch, ready ? WATCHING_MS : WAITING_MS);
 }

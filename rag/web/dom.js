@@ -21,6 +21,14 @@ export function showCleaned(element, html) {
 
 export const byId = (id) => document.getElementById(id);
 
+/** Show a line across the page; `kind` is "error" or "waiting". */
+export function showBanner(text, kind) {
+  const banner = byId("banner");
+  banner.textContent = text;
+  banner.className = `banner ${kind}`;
+  banner.hidden = false;
+}
+
 /** Say something to a screen reader. */
 export function announce(text) {
   byId("announce").textContent = text;

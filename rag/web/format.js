@@ -9,8 +9,8 @@ export const percent = (share) => `${Math.round(share * 100)}%`;
 export function bytes(value) {
   const units = ["bytes", "kB", "MB", "GB"];
   let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
     unit += 1;
   }
   return `${value < 10 && unit ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;

@@ -1,7 +1,7 @@
 // The documents there are: list, switch collection, delete.
 
 import { get, remove } from "./api.js";
-import { announce, byId, el } from "./dom.js";
+import { announce, byId, el, showBanner } from "./dom.js";
 import { bytes, count } from "./format.js";
 import { openDocument } from "./viewer.js";
 
@@ -11,7 +11,7 @@ export class Library {
     this.documents = [];
     byId("collection").addEventListener("change", (event) => {
       this.collection = event.target.value;
-      this.load();
+      this.refresh();
     });
     const toggle = byId("library-toggle");
     toggle.addEventListener("click", () => this.showDrawer(!document.body.classList.contains("drawer")));
@@ -27,6 +27,15 @@ export class Library {
     const found = await get(`/v1/documents?collection=${encodeURIComponent(this.collection)}`);
     this.documents = found.documents.sort((a, b) => b.added_at - a.added_at);
     this.show();
+  }
+
+  /** Show what there is now; when the server does not tell, say so and keep what is shown. */
+  async refresh() {
+    try {
+      await this.load();
+    } catch (error) {
+      showBanner(error.message, "error");
+    }
   }
 
   showCollections(names) {
@@ -49,7 +58,7 @@ export class Library {
     document.body.classList.toggle("no-documents", total === 0);
     if (total) {
       welcome.replaceChildren(el("h1", {}, "What do you want to know?"),
-        el("p", {}, `Answers come from your ${count(total, "document")} alone, and each says where it was read.`));
+        el("p", {}, `Answers come from ${total === 1 ? "your one document" : `your ${total} documents`} alone, and each says where it was read.`));
       return;
     }
     const choose = el("button", { type: "button", class: "button primary" }, "Choose files");
@@ -88,11 +97,9 @@ export class Library {
       await remove(`/v1/documents/${doc.id}?collection=${encodeURIComponent(doc.collection)}`);
       announce(`${doc.name} deleted`);
     } catch (error) {
-      announce(error.message);
-      byId("banner").hidden = false;
-      byId("banner").textContent = `${doc.name}: ${error.message}`;
+      showBanner(`${doc.name}: ${error.message}`, "error");
     }
-    await this.load();
+    await this.refresh();
   }
 
   showDrawer(open) {

@@ -53,6 +53,11 @@ export class Sources {
     card.root.focus({ preventScroll: true });
   }
 
+  /** Show the passages that are not cited, too. */
+  unfold() {
+    this.readBox.open = true;
+  }
+
   count() {
     this.citedHead.hidden = this.cited.children.length === 0;
     const only = this.read.children.length;

@@ -4,7 +4,7 @@ import { ApiError, get, remove, upload } from "./api.js";
 import { byId, el } from "./dom.js";
 import { bytes } from "./format.js";
 
-const POLL_MS = 400;
+const POLL_MS = { queued: 1200, running: 400 };
 const LINGER_MS = 2500;
 const STAGES = { extract: "Reading", chunk: "Dividing", embed: "Indexing", write: "Storing" };
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -76,8 +76,8 @@ export class Uploads {
   async follow(job, row) {
     row.onCancel = () => remove(`/v1/jobs/${job.id}`).catch((error) => row.fail(error.message));
     row.showJob(job);
-    while (job.state === "queued" || job.state === "running") {
-      await pause(POLL_MS);
+    while (job.state in POLL_MS) {
+      await pause(POLL_MS[job.state]);
       try {
         job = await get(`/v1/jobs/${job.id}`);
         row.showJob(job);
@@ -87,7 +87,7 @@ export class Uploads {
     }
     if (job.state === "failed") return row.fail(job.error);
     row.finish();
-    await this.library.load();
+    await this.library.refresh();
   }
 }
 
@@ -95,7 +95,7 @@ class UploadRow {
   constructor(name) {
     this.onCancel = null;
     this.stage = el("span", { class: "quiet" }, "Waiting");
-    this.bar = el("progress", { max: 1 });
+    this.bar = el("progress", { max: 1, value: 0 });
     this.bar.setAttribute("aria-label", `Progress of ${name}`);
     this.button = el("button",
       { type: "button", class: "icon-button", title: "Cancel", "aria-label": `Cancel ${name}`, hidden: true }, "✕");
@@ -113,7 +113,7 @@ class UploadRow {
   showJob({ state, stage, progress }) {
     this.button.hidden = false;
     if (state === "running") this.show(STAGES[stage] ?? "Starting", progress?.done, progress?.total);
-    else this.show("Waiting", 0, 0);
+    else this.show("Waiting", 0, 1);
   }
 
   fail(reason) {
