@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from indexes import Index
 from tests.indexes.kill_worker import PATHS, version
 from tests.indexes.records import IDENTITY, vector_of
@@ -21,7 +23,9 @@ def run_until_killed(folder, seed, after_s):
     first = worker.stdout.readline()
     time.sleep(after_s)
     worker.send_signal(signal.SIGKILL)
-    rest, _ = worker.communicate(timeout=20)
+    rest = worker.stdout.read()  # not `communicate`, which passes over what `readline` has buffered
+    worker.stdout.close()
+    worker.wait(20)
     assert worker.returncode == -signal.SIGKILL, "the worker ended before it was killed"
     return [line.split() for line in (first + rest).splitlines() if line.count(" ") == 3]
 
@@ -68,3 +72,42 @@ def test_a_kill_at_any_moment_leaves_each_document_before_or_after(tmp_path):
             state = legal[0]
             check_contents(index, state)
         assert set(found) <= set(PATHS)
+
+
+KILLED_AT_A_STEP = """
+import os, pathlib, signal, sys
+
+steps_left = int(sys.argv[2])
+
+def counted(step):
+    def run(*args, **options):
+        global steps_left
+        result = step(*args, **options)
+        steps_left -= 1
+        if not steps_left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return run
+
+from indexes import Index
+from tests.indexes.kill_worker import version
+from tests.indexes.records import IDENTITY
+
+index = Index.open(pathlib.Path(sys.argv[1]), IDENTITY)
+index.write(version("/docs/1.txt", 2))
+for name in ("replace", "unlink", "write_text"):
+    setattr(pathlib.Path, name, counted(getattr(pathlib.Path, name)))
+index.close()
+print("closed")
+"""
+
+
+@pytest.mark.parametrize("step", range(1, 5))
+def test_a_kill_between_two_steps_of_saving_vectors_is_no_damage(tmp_path, step):
+    with Index.open(tmp_path, IDENTITY) as index:
+        index.write(version("/docs/1.txt", 1))
+    command = [sys.executable, "-c", KILLED_AT_A_STEP, str(tmp_path), str(step)]
+    killed = subprocess.run(command, cwd=WORKER.parent.parent.parent, capture_output=True, text=True, check=False)
+    assert (killed.returncode, killed.stdout) == (-signal.SIGKILL, ""), killed.stderr
+    with Index.open(tmp_path, IDENTITY) as index:
+        check_contents(index, {"/docs/1.txt": 2})

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes import Index, derived
+from indexes import Index, derived, lookup
 from indexes.vectors import file_name
 from tests.indexes.records import IDENTITY, record, vector_of
 
@@ -78,3 +78,11 @@ def test_file_names_are_safe_and_differ(one, other):
     assert len(names) == len({one, other})
     assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-.") and len(name) < 100 for name in names)
     assert not any(name.startswith("..") for name in names)
+
+
+def test_traces_are_cleared_once(tmp_path):
+    with Index.open(tmp_path, IDENTITY) as index:
+        write_some(index, range(2))
+        index.remove_source("default", "/docs/0.txt")
+        with index._database.reading() as connection:
+            assert lookup.unpurged_collections(connection) == []
