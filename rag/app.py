@@ -93,7 +93,7 @@ class Rag:
         """The embedding model, loaded at its first text."""
         from ingest.embed import Embedder
 
-        return Embedder()
+        return Embedder(self.settings.embedding_model)
 
     @cached_property
     def model(self) -> PreparedModel:

@@ -133,9 +133,9 @@ class CitationStream:
                 support = find_support(sentence, self._passages[number], weights)
                 yield self._citation(number, "model", start, end, support)
             return
-        number, support = self._best(sentence, weights)
-        if support is not None and support.verified:
-            yield self._citation(number, "matched", start, end, support)
+        number, best = self._best(sentence, weights)
+        if best is not None and best.verified:
+            yield self._citation(number, "matched", start, end, best)
 
     def _best(self, sentence: str, weights: dict[str, float]) -> tuple[int, Support | None]:
         asked = set(terms(self._question)) - set(terms(sentence))

@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
@@ -31,10 +31,11 @@ EXIT_NOT_ANSWERED = 4
 EXIT_DAMAGED = 5
 EXIT_INTERRUPTED = 130
 
+
 class _Boundary(typer.core.TyperGroup):
     """Turns every error a person can meet into one line and an exit code."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
             return super().invoke(ctx)
@@ -127,18 +128,28 @@ def _before(
 @app.command()
 def ingest(
     ctx: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.", metavar="PATH...")],
+    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.", metavar="PATH...")] = None,
     collection: Collection = None,
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest chunk, in the model's tokens.")] = None,
     chunk_overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring chunks share.")] = None,
     *,
+    reembed: Annotated[
+        bool, typer.Option("--reembed", help="First make all vectors anew, with the embedding model in use.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Read documents into the index. Unchanged files are skipped, changed ones replaced."""
     from rag.progress import IngestView
 
+    if not paths and not reembed:
+        raise typer.BadParameter("name at least one file or folder")
     with _rag(ctx, json, quiet, chunk_tokens=chunk_tokens, chunk_overlap=chunk_overlap) as (rag, output):
+        if reembed:
+            count = rag.reembed(lambda done, total: output.note(f"embedding {done} of {total} chunks"))
+            output.say(f"{count} chunks embedded anew with {rag.embedder.identity.name}")
+        if not paths:
+            return
         view = IngestView(output)
         with _cancel_on_interrupt(output, "stopping after the current step; press Ctrl-C again to quit") as cancel:
             view.show(rag.ingest(paths, collection=collection, cancel=cancel))

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     dense_weight: float = Field(0.5, ge=0, le=1, description="share of vector similarity in the fused score")
     min_relevance: float = Field(0.2, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
 
+    embedding_model: str = Field("all-MiniLM-L6-v2", description="bundled name, or a sentence-transformers folder")
     chunk_tokens: int = Field(256, ge=16, le=8192, description="longest chunk, in the model's tokens")
     chunk_overlap: int = Field(32, ge=0, description="tokens that neighbouring chunks share at most")
     extract_stall_s: float = Field(120.0, gt=0, description="longest time on one page of a file, in seconds")

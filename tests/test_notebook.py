@@ -16,14 +16,10 @@ def test_the_notebook_runs(model_home: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RAG_HOME", str(model_home))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     NotebookClient(notebook, timeout=240, kernel_name="python3").execute()
-    outputs = "".join(
-        output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", [])
-    )
+    outputs = "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
     assert outputs.count("added ") == 11
     assert "answered: False" in outputs
-    assert any(
-        "image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])
-    )
+    assert any("image/png" in output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", []))
 
 
 def test_the_notebook_is_kept_without_outputs() -> None:

@@ -1,0 +1,157 @@
+"""The demo corpus through the whole path: right passages on top, unanswerable questions declined, honest costs."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rag.app import Rag
+from rag.console import Output
+from rag.demo.run import COLLECTION, demo_folder, demo_questions, run_demo
+from rag.events import AnswerEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
+
+QUESTIONS = json.loads((demo_folder() / "questions.json").read_text(encoding="utf-8"))["questions"]
+ANSWERABLE = [entry for entry in QUESTIONS if entry["documents"]]
+UNANSWERABLE = [entry for entry in QUESTIONS if not entry["documents"]]
+
+
+@pytest.fixture(scope="module")
+def demo(make_home: Callable[[], Path]) -> Iterator[Rag]:
+    with Rag.open(make_home()) as rag:
+        list(rag.ingest([demo_folder() / "docs"], collection=COLLECTION))
+        yield rag
+
+
+def ask(rag: Rag, question: str, **settings: object) -> list[AnswerEvent]:
+    return list(rag.ask(question, collection=COLLECTION, **settings))
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def test_every_demo_document_was_read(demo: Rag) -> None:
+    names = {document.name for document in demo.documents(COLLECTION)}
+    assert names == {path.name for path in (demo_folder() / "docs").iterdir()}
+    assert demo.verify() == []
+
+
+@pytest.mark.parametrize("entry", ANSWERABLE, ids=lambda entry: entry["id"])
+def test_an_answerable_question_finds_its_passage_in_the_top_3(demo: Rag, entry: dict) -> None:
+    passages = demo.search(entry["question"], collection=COLLECTION, limit=3)
+    quotes = [flat(entry["quote"]), flat(entry.get("second_quote", entry["quote"]))]
+    assert any(quote in flat(passage.text) for passage in passages for quote in quotes)
+
+
+@pytest.mark.parametrize("entry", ANSWERABLE, ids=lambda entry: entry["id"])
+def test_an_answerable_question_is_not_declined(demo: Rag, entry: dict) -> None:
+    found = demo.retriever.retrieve(entry["question"], COLLECTION, demo.settings.top_k)
+    assert found.relevance >= demo.settings.min_relevance
+
+
+@pytest.mark.parametrize("entry", UNANSWERABLE, ids=lambda entry: entry["id"])
+def test_an_unanswerable_question_is_declined_without_asking_the_model(demo: Rag, entry: dict) -> None:
+    retrieval, token, done = ask(demo, entry["question"])
+    assert isinstance(retrieval, RetrievalEvent)
+    assert isinstance(token, TokenEvent)
+    assert isinstance(done, DoneEvent)
+    assert (done.answered, done.finish_reason, done.cost.prompt_tokens) == (False, "declined", 0)
+    assert done.answer == token.text == "The documents do not answer this question."
+
+
+def test_passages_are_numbered_and_exact(demo: Rag) -> None:
+    for passage in demo.search("desiccant cartridge", collection=COLLECTION, limit=8):
+        document = demo.find(passage.document_id, COLLECTION)
+        text = "\n\n".join(element.text for element in demo.index.elements(document))
+        assert text[passage.start : passage.end] == passage.text
+    numbers = [passage.number for passage in demo.search("cartridge", collection=COLLECTION, limit=8)]
+    assert numbers == list(range(1, 9))
+
+
+def test_an_answer_streams_and_adds_up(demo: Rag) -> None:
+    events = ask(demo, ANSWERABLE[0]["question"], max_new_tokens=40)
+    assert isinstance(events[0], RetrievalEvent)
+    done = events[-1]
+    assert isinstance(done, DoneEvent)
+    pieces = [event.text for event in events if isinstance(event, TokenEvent)]
+    assert len(pieces) > 3
+    assert "".join(pieces) == done.answer
+    assert 0 < done.cost.completion_tokens <= 40
+    assert done.cost.ttft_s is not None
+    assert done.cost.retrieval_s < done.cost.ttft_s < done.cost.total_s
+
+
+def test_the_instructions_are_read_once(demo: Rag) -> None:
+    first = ask(demo, ANSWERABLE[0]["question"], max_new_tokens=20)[-1]
+    second = ask(demo, ANSWERABLE[1]["question"], max_new_tokens=20)[-1]
+    assert isinstance(first, DoneEvent)
+    assert isinstance(second, DoneEvent)
+    assert 0 < second.cost.cached_tokens < second.cost.prompt_tokens
+    again = ask(demo, ANSWERABLE[0]["question"], max_new_tokens=20)[-1]
+    assert isinstance(again, DoneEvent)
+    assert again.answer == first.answer
+
+
+def test_a_cancelled_answer_ends_at_once_and_says_so(demo: Rag) -> None:
+    cancel = threading.Event()
+    done: AnswerEvent | None = None
+    num_tokens = 0
+    for event in demo.ask(ANSWERABLE[0]["question"], collection=COLLECTION, cancel=cancel):
+        if isinstance(event, TokenEvent):
+            num_tokens += 1
+            cancel.set()
+        done = event
+    assert isinstance(done, DoneEvent)
+    assert done.finish_reason == "cancelled"
+    assert num_tokens <= 3
+
+
+@pytest.mark.parametrize(
+    ("question", "words"), [("  ", "the question is empty"), ("why " * 2000, "the question has 7,999 characters")]
+)
+def test_a_question_that_is_none_ends_in_one_error(demo: Rag, question: str, words: str) -> None:
+    (event,) = ask(demo, question)
+    assert isinstance(event, ErrorEvent)
+    assert words in event.message
+
+
+def test_two_threads_get_the_answers_that_one_gets(demo: Rag) -> None:
+    questions = [entry["question"] for entry in ANSWERABLE[:2]]
+    alone = [ask(demo, question, max_new_tokens=12)[-1] for question in questions]
+    together: dict[str, AnswerEvent] = {}
+    threads = [
+        threading.Thread(target=lambda q=question: together.update({q: ask(demo, q, max_new_tokens=12)[-1]}))
+        for question in questions
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for question, event in zip(questions, alone, strict=True):
+        other = together[question]
+        assert isinstance(event, DoneEvent)
+        assert isinstance(other, DoneEvent)
+        assert other.answer == event.answer
+
+
+def test_a_prompt_keeps_to_its_budget(demo: Rag) -> None:
+    from rag.prompt import build_prompt
+
+    passages = demo.search("calibration", collection=COLLECTION, limit=20)
+    for budget in (200, 600, 1200):
+        prompt = build_prompt("When?", passages, demo.runtime, budget)
+        assert len(prompt.passages) == 1 or demo.runtime.count_tokens(prompt) <= budget
+        if budget < 1200:
+            assert len(prompt.passages) < 20
+
+
+def test_rag_demo_asks_three_questions_and_says_how_to_go_on(demo: Rag, capsys: pytest.CaptureFixture[str]) -> None:
+    run_demo(demo, Output())
+    shown = capsys.readouterr().out
+    assert all(question in shown for question in demo_questions())
+    assert len(demo_questions()) == 3
+    assert "rag serve" in shown
