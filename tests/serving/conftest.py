@@ -35,11 +35,11 @@ TRAINING_TEXT = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread_is_enough(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Matrices as small as those of tiny models only lose time when threads share them."""
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread_is_enough() -> Iterator[None]:
+    """Small matrices only lose time when threads share them, and large ones where other work has the cores."""
     before = torch.get_num_threads()
-    torch.set_num_threads(before if request.node.get_closest_marker("slow") else 1)
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
