@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
 
     from rag.retrieve import Retriever
@@ -57,13 +57,24 @@ def answer(
         yield ErrorEvent(str(error))
 
 
+class _Stop(threading.Event):
+    """Set when the caller cancels, or when the answer itself has come to its end."""
+
+    def __init__(self, cancel: threading.Event | None) -> None:
+        super().__init__()
+        self._cancel = cancel
+
+    def is_set(self) -> bool:
+        return super().is_set() or (self._cancel is not None and self._cancel.is_set())
+
+
 class _Answer:
     """The state of one answer while it streams."""
 
     def __init__(self, question: str, settings: AskSettings, cancel: threading.Event | None) -> None:
         self._question = question
         self._settings = settings
-        self._cancel = cancel
+        self._stop = _Stop(cancel)
         self._asked_at = time.perf_counter()
         self._retrieval_s = 0.0
         self._first_token_at: float | None = None
@@ -86,11 +97,13 @@ class _Answer:
             self._question, shown, lambda wanted: retriever.term_weights(self._settings.collection, wanted)
         )
         completion: Completion | None = None
-        for piece in runtime.stream(prompt, self._settings.sampling, self._cancel):
+        for piece in runtime.stream(prompt, self._settings.sampling, self._stop):
             if isinstance(piece, TextPiece):
                 yield from self._timed(citations.push(piece.text))
             else:
                 completion = piece
+            if citations.repeats:
+                self._stop.set()
         yield from self._timed(citations.finish())
         if completion is None:
             raise RagError(f"the answer of {runtime.name} ended without a result; ask again")
@@ -116,7 +129,8 @@ class _Answer:
             tokens_per_s=completion.tokens_per_s,
         )
         answered = not citations.answer.startswith(NOT_ANSWERED.rstrip("."))
-        return DoneEvent(citations.answer, answered, str(completion.finish_reason), tuple(citations.citations), cost)
+        reason = "stop" if citations.repeats else str(completion.finish_reason)
+        return DoneEvent(citations.answer, answered, reason, tuple(citations.citations), cost)
 
     def _cost(
         self,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     TermWeights = Callable[[Iterable[str]], dict[str, float]]
 
 MIN_SUPPORT = 0.6
+_MIN_REPEATED_TERMS = 2
 _QUESTION_SHARE = 0.3  # how much the question's terms count when a passage is looked for, beside the sentence's
 
 _MARKER = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
@@ -56,6 +57,9 @@ class Support:
 class CitationStream:
     """Passes an answer's text on as it comes, with a citation behind each sentence as soon as it is finished.
 
+    `repeats` becomes true when a sentence says again, word for word, what an earlier one said: small models then go
+    on repeating it, and nothing more is to be had from them.
+
     Args:
         question: decides between passages that support a sentence equally.
         term_weights: gives each term its rarity.
@@ -68,8 +72,10 @@ class CitationStream:
         self._held = ""
         self._sentence_start = 0
         self._markers: list[int] = []
+        self._said: set[tuple[str, ...]] = set()
         self.answer = ""
         self.citations: list[Citation] = []
+        self.repeats = False
 
     def push(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
         """Takes a piece of the answer, and gives what can be shown after it."""
@@ -119,6 +125,11 @@ class CitationStream:
         sentence = _MARKER.sub("", self.answer[start:end])
         markers, self._markers = self._markers, []
         start += len(self.answer[start:end]) - len(self.answer[start:end].lstrip())
+        words = tuple(terms(sentence))
+        self.repeats = self.repeats or (len(words) >= _MIN_REPEATED_TERMS and words in self._said)
+        if self.repeats:
+            return
+        self._said.add(words)
         for citation in self._citations(sentence, markers, start, end):
             self.citations.append(citation)
             yield CitationEvent(citation)

@@ -23,6 +23,8 @@ NOT_ANSWERED = "The documents do not answer this question."
 def build_prompt(question: str, passages: Sequence[Passage], runtime: Runtime, max_tokens: int) -> Prompt:
     """The prompt with as many of the best passages as fit; at least one, whatever its length.
 
+    The best passage stands last, next to the question: small models read that place best.
+
     Args:
         max_tokens: budget of the whole prompt, the chat template included.
     """
@@ -35,7 +37,7 @@ def build_prompt(question: str, passages: Sequence[Passage], runtime: Runtime, m
         if used > budget and texts:
             break
         texts.append(text)
-    return Prompt(INSTRUCTIONS, tuple(texts), _question(question))
+    return Prompt(INSTRUCTIONS, tuple(reversed(texts)), _question(question))
 
 
 def _numbered(passage: Passage) -> str:

@@ -17,30 +17,27 @@ if TYPE_CHECKING:
 
     AskFunction = Callable[[threading.Event], Iterator[AnswerEvent]]
 
-BACKLOG = 64  # events that a slow reader may leave unread before its answer waits
 RETRY_AFTER_S = 5
 
 
 class AnswerStream:
-    """The events of one answer, made by a blocking generator in its own thread.
+    """The events of one answer, made by a blocking generator in its own thread, which ends soon after `cancel`.
 
-    The thread waits when the reader falls behind by `BACKLOG` events, and ends soon after `cancel`.
+    The thread never waits for its reader, or one that stalls would keep the engine from all others; an answer's
+    length bounds what can wait unread.
     """
 
     def __init__(self, ask: AskFunction, on_end: Callable[[AnswerStream], None]) -> None:
         self._ask = ask
         self._on_end = on_end
         self._cancelled = threading.Event()
-        self._room = threading.Semaphore(BACKLOG)
         self._queue: asyncio.Queue[AnswerEvent | Exception | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name="answer", daemon=True).start()
 
     def cancel(self) -> None:
         """Stop the answer; safe to call more than once and after its end."""
-        if not self._cancelled.is_set():
-            self._cancelled.set()
-            self._room.release()
+        self._cancelled.set()
 
     @property
     def cancelled(self) -> bool:
@@ -59,7 +56,6 @@ class AnswerStream:
             except TimeoutError:
                 yield None
                 continue
-            self._room.release()
             if item is None:
                 return
             if isinstance(item, Exception):
@@ -76,8 +72,6 @@ class AnswerStream:
             self._loop.call_soon_threadsafe(self._end)
 
     def _put(self, item: AnswerEvent | Exception) -> None:
-        if not self._cancelled.is_set():
-            self._room.acquire()
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
 

@@ -139,4 +139,5 @@ class IngestWorker:
     def _end(self, job: Job, *, document_id: str | None = None, error: str | None = None) -> None:
         state = JobState.DONE if document_id else JobState.FAILED
         self._jobs.update(job.id, state=state, document_id=document_id, error=error)
+        self._rag.index.flush()
         (self.uploads / job.file).unlink(missing_ok=True)

@@ -139,6 +139,4 @@ def test_the_manual_has_pages_with_footers_a_title_and_no_trace_of_its_making():
 def test_the_documents_keep_to_british_spelling():
     american = r"\w*color\w*|\w*neighbor\w*|(?:kilo|centi|milli)meters?|gray|center|labor|catalog|license"
     for path in DOCS.iterdir():
-        assert not re.findall(rf"\b(?:{american}|(?:recogn|organ)iz\w+)\b", read(path.name).lower()), (
-            path.name
-        )
+        assert not re.findall(rf"\b(?:{american}|(?:recogn|organ)iz\w+)\b", read(path.name).lower()), path.name
