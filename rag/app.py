@@ -158,6 +158,14 @@ class Rag:
             upload_name=upload_name,
         )
 
+    def reembed(self, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Replaces every stored vector by the embedding model's in use; how many there were.
+
+        Args:
+            on_progress: called with (chunks done, chunks in all).
+        """
+        return self.index.reembed(self.embedder.identity, self.embedder.embed, on_progress)
+
     def search(self, question: str, *, collection: str | None = None, limit: int | None = None) -> tuple[Passage, ...]:
         """The passages that bear on a question, best first."""
         name = collection or self.settings.collection

@@ -39,19 +39,22 @@ class Support:
 
     Attributes:
         start: in characters of the passage's text; likewise `end`.
-        share: of the sentence's terms, weighted by rarity, that the span contains.
-        has_numbers: whether every number of the sentence stands in the passage.
+        share: of the sentence's terms, weighted by rarity, that are supported: those the span contains, and those
+            repeated from the question that stand anywhere in the passage or its headings.
+        news_share: the same for what the sentence adds to the question alone.
+        has_numbers: whether every number that the sentence adds to the question stands in the span.
     """
 
     start: int
     end: int
     share: float
+    news_share: float
     has_numbers: bool
 
     @property
     def verified(self) -> bool:
         """Whether the sentence may be shown as checked."""
-        return self.share >= MIN_SUPPORT and self.has_numbers
+        return min(self.share, self.news_share) >= MIN_SUPPORT and self.has_numbers
 
 
 class CitationStream:
@@ -141,7 +144,7 @@ class CitationStream:
         weights = self._term_weights(wanted | set(terms(self._question)))
         if markers:
             for number in markers:
-                support = find_support(sentence, self._passages[number], weights)
+                support = find_support(sentence, self._question, self._passages[number], weights)
                 yield self._citation(number, "model", start, end, support)
             return
         number, best = self._best(sentence, weights)
@@ -153,7 +156,7 @@ class CitationStream:
         total = sum(weights.values())
         best_score, best_number, best_support = -1.0, 0, None
         for number, passage in self._passages.items():
-            support = find_support(sentence, passage, weights)
+            support = find_support(sentence, self._question, passage, weights)
             there = asked & set(terms(passage.text))
             score = support.share + _QUESTION_SHARE * sum(weights[term] for term in there) / total
             score += support.has_numbers
@@ -163,33 +166,41 @@ class CitationStream:
 
     def _citation(self, number: int, origin: str, start: int, end: int, support: Support) -> Citation:
         passage = self._passages[number]
-        found = support.share > 0
         return Citation(
             number=number,
             origin=origin,
             answer_start=start,
             answer_end=end,
-            quote=passage.text[support.start : support.end] if found else "",
+            quote=passage.text[support.start : support.end],
             quote_start=passage.start + support.start,
-            quote_end=passage.start + (support.end if found else support.start),
+            quote_end=passage.start + support.end,
             support=round(support.share, 3),
             verified=support.verified,
         )
 
 
-def find_support(sentence: str, passage: Passage, weights: dict[str, float]) -> Support:
+def find_support(sentence: str, question: str, passage: Passage, weights: dict[str, float]) -> Support:
     """The sentence of the passage, or two neighbouring ones, that contains most of a sentence's weighted terms."""
-    wanted = set(terms(sentence))
-    total = sum(weights[term] for term in wanted) or 1.0
+    wanted, asked = set(terms(sentence)), set(terms(question))
+    news = wanted - asked
+    given = wanted & asked & set(terms(passage.searchable_text))
     spans = sentence_spans(passage.text)
     pairs = [(first[0], second[1]) for first, second in itertools.pairwise(spans)]
-    best = (0.0, 0, 0)
+    best = Support(0, 0, 0.0, 0.0, has_numbers=False)
     for start, end in (*spans, *pairs):
-        share = sum(weights[term] for term in wanted & set(terms(passage.text[start:end]))) / total
-        if share > best[0] + 1e-9:
-            best = (share, start, end)
-    share, start, end = best
-    return Support(start, end, share, numbers(sentence) <= numbers(passage.text[start:end]))
+        there = set(terms(passage.text[start:end]))
+        share = _share(wanted, there | given, weights)
+        if _share(wanted, there, weights) > 0 and share > best.share + 1e-9:
+            added = numbers(sentence) - numbers(question)
+            has_numbers = added <= numbers(passage.text[start:end])
+            best = Support(start, end, share, _share(news, there, weights), has_numbers)
+    return best
+
+
+def _share(wanted: set[str], there: set[str], weights: dict[str, float]) -> float:
+    """Weighted share of the wanted terms that are there; 1 when none is wanted."""
+    total = sum(weights[term] for term in wanted)
+    return sum(weights[term] for term in wanted & there) / total if total else 1.0
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

@@ -41,11 +41,11 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
     num_threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; none leaves it to PyTorch")
     prefix_cache_mb: int = Field(256, ge=0, description="memory for states of instructions; 0 recomputes them")
-    max_new_tokens: int = Field(160, ge=1, le=32_768, description="longest answer, in tokens")
+    max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
     repetition_penalty: float = Field(1.05, gt=0, le=10, description="above 1 discourages repetition")
 
-    top_k: int = Field(4, ge=1, le=100, description="passages per question")
+    top_k: int = Field(3, ge=1, le=100, description="passages per question")
     context_tokens: int = Field(1536, ge=64, description="budget of the prompt, in tokens")
     candidates: int = Field(50, ge=1, le=1000, description="hits taken from each index before fusion")
     dense_weight: float = Field(0.5, ge=0, le=1, description="share of vector similarity in the fused score")

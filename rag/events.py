@@ -42,6 +42,11 @@ class Passage:
             where.append(" > ".join(self.section))
         return ", ".join(where)
 
+    @property
+    def searchable_text(self) -> str:
+        """Its text below the document's name and its headings, as it is found."""
+        return "\n".join((self.document_name, *self.section, self.text))
+
 
 @dataclass(frozen=True, slots=True)
 class Citation:

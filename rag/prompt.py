@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from serving.runtime import Runtime
 
 INSTRUCTIONS = (
-    "You answer questions from the numbered passages that the user gives you, and from nothing else. "
-    "Answer in one or two short sentences, with the exact names and numbers of the passages. "
-    "After each sentence write the number of the passage it comes from, like [1]."
+    "Answer the question using only the numbered passages. "
+    "Answer in one short sentence, and cite the passage it comes from, like [1]."
 )
 NOT_ANSWERED = "The documents do not answer this question."
 

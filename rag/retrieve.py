@@ -81,7 +81,8 @@ class Retriever:
         weights = self.term_weights(collection, wanted)
         total = sum(weights.values())
         return (
-            max(sum(weights[term] for term in wanted & set(terms(searchable(passage)))) for passage in passages) / total
+            max(sum(weights[term] for term in wanted & set(terms(passage.searchable_text))) for passage in passages)
+            / total
         )
 
     def term_weights(self, collection: str, wanted: Iterable[str]) -> dict[str, float]:
@@ -104,11 +105,6 @@ def fuse(similarities: Mapping[int, float], bm25: Mapping[int, float], dense_wei
 def relevance(similarity: float, coverage: float) -> float:
     """Probability that a passage of this cosine and term coverage bears on the question."""
     return 1 / (1 + math.exp(-(_SIMILARITY_WEIGHT * similarity + _COVERAGE_WEIGHT * coverage + _BIAS)))
-
-
-def searchable(passage: Passage) -> str:
-    """A passage's text with its document's name and headings."""
-    return "\n".join((passage.document_name, *passage.section, passage.text))
 
 
 def _normalised(scores: Mapping[int, float]) -> dict[int, float]:

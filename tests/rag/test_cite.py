@@ -93,6 +93,16 @@ def test_the_question_decides_between_passages_that_support_equally() -> None:
     assert [citation.number for citation in stream.citations] == [2]
 
 
+def test_what_the_question_said_already_need_not_stand_in_the_quote() -> None:
+    _, citations, _ = run(
+        ["The cartridge of doc1 type 3 needs to be replaced every 14 months."],
+        "How often is the cartridge of doc1 type 3 replaced?",
+    )
+    assert [(citation.number, citation.verified) for citation in citations] == [(1, True)]
+    _, citations, _ = run(["The cartridge of doc1 type 3 is red."], "What is the cartridge of doc1 type 3?")
+    assert citations == []
+
+
 def test_abbreviations_and_decimals_do_not_end_a_sentence() -> None:
     assert len(sentence_spans("Dr. Kettlewell paid 3.5 euros, e.g. for tea. Then she left.")) == 2
 

@@ -13,7 +13,7 @@ from rag.errors import ConfigError
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert load_settings(tmp_path).top_k == 4
+    assert load_settings(tmp_path).top_k == 3
     write_setting(tmp_path, "top_k", "5")
     assert load_settings(tmp_path).top_k == 5
     monkeypatch.setenv("RAG_TOP_K", "6")
