@@ -106,4 +106,4 @@ def _setting(value: object) -> str:
         return format_number(value)
     if isinstance(value, list | tuple):
         return " ".join(_setting(item) for item in value)
-    return str(value)
+    return " ".join(str(value).split())

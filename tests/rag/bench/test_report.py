@@ -122,7 +122,7 @@ def test_the_table_says_which_way_is_better_who_is_missing_and_what_to_doubt():
 
 
 def test_rows_are_shown_only_when_asked_for():
-    report = replace(REPORT, rows=({"id": "first question"},))
+    report = replace(REPORT, rows=({"id": "first\n\n question"},))
     assert "first question" not in printed(report)
     assert "first question" in printed(report, rows=True)
 

@@ -98,6 +98,7 @@ def test_a_collection_without_documents_is_refused(model_home):
 @pytest.mark.slow
 def test_three_questions_are_asked_of_a_collection_and_judged(model_home, monkeypatch, tmp_path):
     monkeypatch.setenv("RAG_MAX_NEW_TOKENS", "16")
+    monkeypatch.setenv("RAG_TOP_K", "4")
     entries = json.loads((demo_folder() / "questions.json").read_text(encoding="utf-8"))["questions"]
     chosen = [entry for entry in entries if entry["demo"]]
     (tmp_path / "q.json").write_text(json.dumps({"questions": chosen}), encoding="utf-8")
