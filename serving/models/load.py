@@ -12,7 +12,6 @@ from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from serving.engine.quantize import WeightFormat
     from serving.models.prepared import PreparedModel
     from serving.models.tokenizer import Tokenizer
     from serving.native import NativeRuntime
@@ -87,7 +86,7 @@ def load_tokenizer(model: PreparedModel) -> Tokenizer:
 
 def load_runtime(
     model: PreparedModel,
-    weight_format: WeightFormat,
+    weight_format: str,
     *,
     notify: Notify,
     device: str = "auto",
@@ -97,6 +96,7 @@ def load_runtime(
     """Loads a model's weights and makes it ready to answer.
 
     Args:
+        weight_format: one of `WeightFormat`, or `auto` for what suits the processor best.
         device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
         num_threads: CPU threads of this process's matrix products; None leaves PyTorch's choice.
 
@@ -107,6 +107,7 @@ def load_runtime(
 
     from serving.engine.engine import Engine
     from serving.engine.model import Model
+    from serving.engine.quantize import choose_format
     from serving.models.chat import ChatTemplate
     from serving.models.prepared import KeepingSource, open_weights
     from serving.native import NativeRuntime
@@ -117,10 +118,11 @@ def load_runtime(
     tokenizer = load_tokenizer(model)
     texts = model.tokenizer_config()
     template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
-    source = open_weights(model, weight_format)
+    chosen = choose_format(weight_format, place.type)
+    source = open_weights(model, chosen)
 
     def progress(done: int, total: int) -> None:
-        notify(f"loading {model.name} ({weight_format}), layer {done} of {total}")
+        notify(f"loading {model.name} ({chosen}), layer {done} of {total}")
 
     if tokenizer.num_model_tokens > model.config.vocab_size:
         raise ModelFormatError(
@@ -128,7 +130,7 @@ def load_runtime(
             f"the weights know {model.config.vocab_size}; they belong to different models"
         )
     try:
-        weights = Model(model.config, source, weight_format, place, progress)
+        weights = Model(model.config, source, chosen, place, progress)
     except ModelFormatError as error:
         raise ModelFormatError(f"{model.path}: {error}") from error
     if isinstance(source, KeepingSource):

@@ -55,7 +55,9 @@ def test_a_template_that_does_not_place_the_messages_once_each_is_refused(source
         ChatTemplate(source).around("Be brief.")
 
 
-@pytest.mark.parametrize("source", ["{% if %}", "{% for m in messages %}", "{{ " + "(" * 5000, "{% unknown %}"])
+@pytest.mark.parametrize(
+    "source", ["{% if %}", "{% for m in messages %}", "{{ " + "(" * 5000, "{% unknown %}", "{{ messages | nothing }}"]
+)
 def test_a_template_that_does_not_parse_is_refused(source: str) -> None:
     with pytest.raises(ModelFormatError, match="does not parse"):
         ChatTemplate(source)
@@ -84,13 +86,13 @@ def test_a_template_that_does_not_parse_is_refused(source: str) -> None:
         "{% include '/etc/passwd' %}",
         "{{ 1 / 0 }}",
         "{{ messages[7].content }}",
-        "{{ messages | nothing }}",
     ],
 )
 def test_what_a_template_must_not_do_is_one_clear_error(source: str) -> None:
-    with pytest.raises(ModelFormatError) as caught:
-        ChatTemplate(source).around("Be brief.")
-    assert "chat template" in str(caught.value)
+    harmless = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert ChatTemplate(harmless).around("Be brief.") == ("Be brief.", "")
+    with pytest.raises(ModelFormatError, match=r"chat template (fails|tries to leave its sandbox): .") as caught:
+        ChatTemplate(harmless + source).around("Be brief.")
     assert "\n" not in str(caught.value)
 
 

@@ -208,21 +208,26 @@ def test_an_error_of_the_model_frees_the_turn(engine: Engine) -> None:
     run(engine, PROMPT, SamplingParams(max_new_tokens=2))
 
 
-def test_a_request_cancelled_while_waiting_returns_although_the_other_goes_on(engine: Engine) -> None:
+def test_a_request_cancelled_while_waiting_returns_although_the_others_go_on(engine: Engine) -> None:
     running = engine.stream(PROMPT, LONG)
     next(running)
     cancel, results = threading.Event(), []
-    waiting = threading.Thread(target=lambda: results.append(run(engine, PROMPT, LONG, cancel)))
-    waiting.start()
-    while len(engine._turns._queue) < 2:
-        time.sleep(0.005)
+    patient = threading.Thread(target=engine.generate, args=([20], SamplingParams(max_new_tokens=2)), daemon=True)
+    leaving = threading.Thread(target=lambda: results.append(run(engine, PROMPT, LONG, cancel)), daemon=True)
+    for place, thread in enumerate((patient, leaving), start=2):
+        thread.start()
+        while len(engine._turns._queue) < place:
+            time.sleep(0.005)
     cancel.set()
-    waiting.join(timeout=10)
+    leaving.join(timeout=10)
     assert results
     assert results[0][1].finish_reason is FinishReason.CANCELLED
     assert results[0][1].queue_s > 0
     next(running)
+    patient.join(timeout=0.3)
+    assert patient.is_alive(), "the turn is still that of the first"
     running.close()
+    patient.join(timeout=10)
     assert is_free(engine)
 
 
@@ -233,7 +238,9 @@ def test_requests_are_served_in_the_order_in_which_they_came(engine: Engine) -> 
     engine.model.forward = lambda ids, cache: served.append(list(ids)) or forward(ids, cache)
     threads = []
     for number in range(5):
-        thread = threading.Thread(target=engine.generate, args=([20 + number, 7], SamplingParams(max_new_tokens=2)))
+        thread = threading.Thread(
+            target=engine.generate, args=([20 + number, 7], SamplingParams(max_new_tokens=2)), daemon=True
+        )
         thread.start()
         threads.append(thread)
         while len(engine._turns._queue) < number + 2:
@@ -250,7 +257,7 @@ def test_many_threads_get_the_answers_that_one_gets(engine: Engine) -> None:
     one_by_one = [run(engine, *request)[0] for request in zip(prompts, params, strict=True)]
     at_once: dict[int, str] = {}
     threads = [
-        threading.Thread(target=lambda n=n: at_once.update({n: run(engine, prompts[n], params[n])[0]}))
+        threading.Thread(target=lambda n=n: at_once.update({n: run(engine, prompts[n], params[n])[0]}), daemon=True)
         for n in range(8)
     ]
     for thread in threads:

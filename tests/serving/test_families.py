@@ -107,6 +107,18 @@ def test_rope_settings_as_transformers_4_wrote_them_are_read(
     )
 
 
+@pytest.mark.parametrize("name", ["mistral-window", "qwen2", "qwen2-window"])
+def test_windows_as_transformers_4_wrote_them_are_read(tiny: Any, prompt_ids: list[int], name: str) -> None:
+    model = tiny(FAMILIES[name][0], **FAMILIES[name][1])
+    file = model.folder / "config.json"
+    config = json.loads(file.read_text())
+    config.pop("layer_types", None)
+    file.write_text(json.dumps({"sliding_window": 9} | config if name == "qwen2" else config))
+    torch.testing.assert_close(
+        logits_of(model.engine(), prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
+    )
+
+
 @pytest.mark.parametrize("kind", ["F32", "F16", "Q8_0"])
 @pytest.mark.parametrize(
     ("family_name", "settings"),

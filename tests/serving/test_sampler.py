@@ -75,7 +75,9 @@ def test_repetition_penalty_is_that_of_transformers(penalty: float) -> None:
         ids = torch.tensor([prompt])
         reference = RepetitionPenaltyLogitsProcessor(penalty)
         for _ in range(3):  # each new token is penalised from then on
-            wanted = reference(ids, logits.unsqueeze(0))[0].argmax()
+            penalised = reference(ids, logits.unsqueeze(0))[0]
+            torch.testing.assert_close(sampler._penalised(logits), penalised)
+            wanted = penalised.argmax()
             assert sampler.next(logits) == wanted
             ids = torch.cat((ids, wanted.view(1, 1)), dim=1)
 
