@@ -268,13 +268,12 @@ class Rag:
             return self.retriever
 
     def _load_runtime(self) -> NativeRuntime:
-        from serving.engine.quantize import WeightFormat
         from serving.models.load import load_runtime
 
         settings = self.settings
         return load_runtime(
             self.model,
-            WeightFormat(settings.weight_format),
+            settings.weight_format,
             notify=self._notify,
             device=settings.device,
             num_threads=settings.num_threads,

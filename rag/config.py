@@ -37,7 +37,9 @@ class Settings(BaseSettings):
     collection: str = Field("default", min_length=1, max_length=100, description="collection used unless named")
 
     model: str = Field("smollm2-135m", description="bundled name, hub name, path of a .gguf file or model folder")
-    weight_format: Literal["int8", "bf16", "float32"] = Field("int8", description="how weights are held")
+    weight_format: Literal["auto", "bf16", "int8", "float32"] = Field(
+        "auto", description="how weights are held; auto: bf16 where the processor computes in it, else int8"
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
     num_threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; none leaves it to PyTorch")
     prefix_cache_mb: int = Field(256, ge=0, description="memory for states of instructions; 0 recomputes them")

@@ -188,9 +188,10 @@ def print_status(out: Console, status: Status) -> None:
 
 def print_model(out: Console, model: PreparedModel, settings: Settings) -> None:
     """A model's shape and the memory that it needs."""
-    from serving.engine.quantize import WeightFormat
+    from serving.engine.quantize import WeightFormat, choose_format
 
     config = model.config
+    in_use = choose_format(settings.weight_format, "cpu")
     out.print(f"{model.name}  {model.path}", markup=False)
     shape = f"{config.num_layers} layers, width {config.hidden_size}, {config.num_heads} heads"
     out.print(f"{config.architecture}, {config.num_parameters / 1e6:.0f} M parameters: {shape}", markup=False)
@@ -198,7 +199,7 @@ def print_model(out: Console, model: PreparedModel, settings: Settings) -> None:
     for weight_format in WeightFormat:
         weights = config.num_parameters * weight_format.bytes_per_weight
         states = config.kv_bytes_per_token(weight_format.activation_dtype.itemsize)
-        chosen = "  (in use)" if weight_format == settings.weight_format else ""
+        chosen = "  (in use)" if weight_format is in_use else ""
         memory = f"weights {size(weights)}, states {size(states * 1000)} per 1,000 tokens"
         out.print(f"{weight_format:<8} {memory}{chosen}", markup=False)
 
