@@ -12,6 +12,7 @@ from rag.answer import AskSettings, answer
 from rag.config import load_settings
 from rag.prompt import INSTRUCTIONS
 from serving.runtime import SamplingParams
+from serving.threads import share_cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,6 +61,7 @@ class Rag:
     """
 
     def __init__(self, settings: Settings, notify: Notify | None = None) -> None:
+        share_cores()
         self.settings = settings
         self._notify = notify or (lambda _: None)
         self._loading_runtime = threading.Lock()

@@ -24,6 +24,10 @@ MIN_SUPPORT = 0.6
 _MIN_REPEATED_TERMS = 2
 _QUESTION_SHARE = 0.3  # how much the question's terms count when a passage is looked for, beside the sentence's
 
+_FILLERS = frozenset(
+    terms("According to the information in the given document, based on passages provided, the answer is")
+)
+
 _MARKER = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
 _MARKER_BEGUN = re.compile(r"\[[\d\s,;]{0,16}$")
 _TRAILING_SPACE = re.compile(r"\s+$")
@@ -139,7 +143,7 @@ class CitationStream:
 
     def _citations(self, sentence: str, markers: list[int], start: int, end: int) -> Iterator[Citation]:
         wanted = set(terms(sentence))
-        if not wanted:
+        if not wanted - _FILLERS:
             return
         weights = self._term_weights(wanted | set(terms(self._question)))
         if markers:
@@ -181,9 +185,10 @@ class CitationStream:
 
 def find_support(sentence: str, question: str, passage: Passage, weights: dict[str, float]) -> Support:
     """The sentence of the passage, or two neighbouring ones, that contains most of a sentence's weighted terms."""
-    wanted, asked = set(terms(sentence)), set(terms(question))
+    stands, asked = set(terms(passage.searchable_text)), set(terms(question))
+    wanted = set(terms(sentence)) - (_FILLERS - stands)
     news = wanted - asked
-    given = wanted & asked & set(terms(passage.searchable_text))
+    given = wanted & asked & stands
     spans = sentence_spans(passage.text)
     pairs = [(first[0], second[1]) for first, second in itertools.pairwise(spans)]
     best = Support(0, 0, 0.0, 0.0, has_numbers=False)

@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     prefix_cache_mb: int = Field(256, ge=0, description="memory for states of instructions; 0 recomputes them")
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
-    repetition_penalty: float = Field(1.05, gt=0, le=10, description="above 1 discourages repetition")
+    repetition_penalty: float = Field(1.05, ge=0.1, le=10, description="above 1 discourages repetition")
 
     top_k: int = Field(3, ge=1, le=100, description="passages per question")
     context_tokens: int = Field(1536, ge=64, description="budget of the prompt, in tokens")

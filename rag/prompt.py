@@ -40,7 +40,9 @@ def build_prompt(question: str, passages: Sequence[Passage], runtime: Runtime, m
 
 
 def _numbered(passage: Passage) -> str:
-    heading = " > ".join((passage.document_name, *passage.section))
+    """A passage below its document's name and those of its headings that its text does not begin with."""
+    section = [heading for heading in passage.section if not passage.text.startswith(heading)]
+    heading = " > ".join((passage.document_name, *section))
     return f"[{passage.number}] {heading}\n{passage.text}\n\n"
 
 

@@ -103,6 +103,21 @@ def test_what_the_question_said_already_need_not_stand_in_the_quote() -> None:
     assert citations == []
 
 
+def test_words_about_the_answer_itself_need_no_support() -> None:
+    _, citations, _ = run(["Based on the document, the answer is: 14 months."])
+    assert [(citation.number, citation.verified) for citation in citations] == [(1, True)]
+    assert run(["The answer is based on the documents."])[1] == []
+
+
+def test_a_sentence_said_twice_is_noticed() -> None:
+    stream = CitationStream("", [passage(1, MANUAL)], lambda wanted: dict.fromkeys(wanted, 1.0))
+    list(stream.push("It costs 38 euros. It lasts 14 months. It costs 38 euros"))
+    assert not stream.repeats
+    list(stream.push(". And"))
+    assert stream.repeats
+    assert len(stream.citations) == 2
+
+
 def test_abbreviations_and_decimals_do_not_end_a_sentence() -> None:
     assert len(sentence_spans("Dr. Kettlewell paid 3.5 euros, e.g. for tea. Then she left.")) == 2
 
