@@ -144,7 +144,7 @@ def print_sources(out: Console, passages: Sequence[Passage], citations: Sequence
         out.print(f"\n[bold]{heading}[/bold]")
     for passage in others:
         out.print(
-            f"\\[{passage.number}] {escape(passage.place)}  [dim]score {passage.score:.2f}[/dim]\n"
+            f"\\[{passage.number}] {escape(passage.place)}  [dim]similarity {passage.similarity:.2f}[/dim]\n"
             f"    [dim]{escape(_one_line(passage.text))}[/dim]"
         )
 

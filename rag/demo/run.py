@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +21,10 @@ COLLECTION = "demo"
 
 _GO_ON = """
 That was the demo collection. To go on:
-  rag ask -c demo "What does a replacement mast weigh?"   ask something else of it
-  rag ingest ./docs                                       read your own documents
-  rag ask "..."                                           and ask them
-  rag serve                                               the same in the browser, http://127.0.0.1:8080
+  {rag} ask -c demo "What does a replacement mast weigh?"   ask something else of it
+  {rag} ingest ./docs                                       read your own documents
+  {rag} ask "..."                                           and ask them
+  {rag} serve                                               the same in the browser, http://127.0.0.1:8080
 """
 
 
@@ -48,4 +51,12 @@ def run_demo(rag: Rag, output: Output) -> None:
         output.out.rule(style="dim")
         output.out.print(f"[bold]rag ask[/bold] {question}\n", markup=True)
         AnswerView(output).show(rag.ask(question, collection=COLLECTION))
-    output.out.print(_GO_ON, markup=False)
+    output.out.print(_GO_ON.format(rag=_command()), markup=False)
+
+
+def _command() -> str:
+    """How the person can call this program from where they stand: by its name only where that is found."""
+    if shutil.which("rag"):
+        return "rag"
+    beside = Path(sys.executable).with_name("rag")
+    return os.path.relpath(beside) if beside.is_file() else f"{os.path.relpath(sys.executable)} -m rag.cli"
