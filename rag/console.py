@@ -70,14 +70,24 @@ class Output:
         sys.stdout.write(json.dumps(content, default=_plain, ensure_ascii=False) + "\n")
         sys.stdout.flush()
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
-        """Rows under headings; plain columns when stdout is not a terminal."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+        """Rows under headings; off a terminal nothing is cut, however long."""
+        if not self.out.is_terminal:
+            self._plain_table([columns, *rows], [column in right for column in columns])
+            return
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for column in columns:
-            table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+            table.add_column(column, justify="right" if column in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*(escape(cell) for cell in row))
         self.out.print(table)
+
+    def _plain_table(self, rows: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+        widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = zip(row, widths, right, strict=True)
+            line = "  ".join(cell.rjust(width) if is_right else cell.ljust(width) for cell, width, is_right in cells)
+            self.out.file.write(line.rstrip() + "\n")
 
 
 class AnswerView:
