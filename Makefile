@@ -32,7 +32,8 @@ $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit("readonce needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
 
-# torch first and alone: its pinned build is the CPU one, and with it installed nothing asks for a larger one.
+# torch first and alone, so that nothing else chooses its build. Where the index serves the CUDA build under the pinned
+# version, PIP_EXTRA_INDEX_URL with PyTorch's index of CPU wheels takes the small one.
 $(VENV)/torch: constraints.txt | $(VENV)/bin/pip
 	@echo "installing PyTorch (about half a minute)"
 	@$(PIP) torch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rag.cite import CitationStream
 from rag.errors import KNOWN_ERRORS, RagError
 from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
-from rag.prompt import NOT_ANSWERED, build_prompt
+from rag.prompt import NOT_ANSWERED, build_prompt, fitting
 from serving.runtime import Completion, TextPiece
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def answer(
             all when the documents do not answer.
     """
     try:
-        yield from _Answer(_checked(question), settings, cancel).run(retriever, runtime)
+        yield from _Answer(checked_question(question), settings, cancel).run(retriever, runtime)
     except KNOWN_ERRORS as error:
         yield ErrorEvent(str(error))
 
@@ -84,15 +84,16 @@ class _Answer:
         self._asked_at = time.perf_counter()
         found = retriever.retrieve(self._question, self._settings.collection, self._settings.top_k)
         self._retrieval_s = time.perf_counter() - self._asked_at
-        yield RetrievalEvent(self._question, found.passages, self._retrieval_s)
-        if not found.passages or found.relevance < self._settings.min_relevance:
+        passages = fitting(found.passages, self._settings.context_tokens)
+        yield RetrievalEvent(self._question, passages, self._retrieval_s)
+        if not passages or found.relevance < self._settings.min_relevance:
             yield from self._decline()
             return
         loading_since = time.perf_counter()
         runtime = get_runtime()
         self._asked_at += time.perf_counter() - loading_since
-        prompt = build_prompt(self._question, found.passages, runtime, self._settings.context_tokens)
-        shown = found.passages[: len(prompt.passages)]
+        prompt = build_prompt(self._question, passages, runtime, self._settings.context_tokens)
+        shown = passages[: len(prompt.passages)]
         citations = CitationStream(
             self._question, shown, lambda wanted: retriever.term_weights(self._settings.collection, wanted)
         )
@@ -154,7 +155,7 @@ class _Answer:
         )
 
 
-def _checked(question: str) -> str:
+def checked_question(question: str) -> str:
     """The question without surrounding space.
 
     Raises:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from rag.answer import AskSettings, answer
 from rag.config import load_settings
@@ -29,6 +27,27 @@ if TYPE_CHECKING:
     from serving.native import NativeRuntime
 
     Notify = Callable[[str], None]
+
+T = TypeVar("T")
+
+
+class _OpenedOnce(Generic[T]):
+    """A property that is made at its first use, by one thread, and kept until `close`.
+
+    Each has a lock of its own: while a model is fetched, the index can be used.
+    """
+
+    def __init__(self, make: Callable[[Rag], T]) -> None:
+        self._make = make
+        self._name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, rag: Rag, owner: type[Rag]) -> T:
+        with rag.locks.setdefault(self._name, threading.RLock()):
+            if self._name not in rag.opened:
+                rag.opened[self._name] = self._make(rag)
+            value: T = rag.opened[self._name]
+            return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +83,8 @@ class Rag:
         share_cores()
         self.settings = settings
         self._notify = notify or (lambda _: None)
-        self._loading_runtime = threading.Lock()
-        self._loading_retriever = threading.Lock()
-        self._runtime: NativeRuntime | None = None
+        self.opened: dict[str, Any] = {}
+        self.locks: dict[str, threading.RLock] = {}
 
     @classmethod
     def open(cls, home: Path | None = None, settings: Settings | None = None, notify: Notify | None = None) -> Self:
@@ -83,28 +101,28 @@ class Rag:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @cached_property
+    @_OpenedOnce
     def index(self) -> Index:
         """What is stored; opening it does not load a model."""
         from indexes import Index
 
         return Index.open(self.settings.index_folder)
 
-    @cached_property
+    @_OpenedOnce
     def embedder(self) -> Embedder:
         """The embedding model, loaded at its first text."""
         from ingest.embed import Embedder
 
         return Embedder(self.settings.embedding_model)
 
-    @cached_property
+    @_OpenedOnce
     def model(self) -> PreparedModel:
         """The LLM on disk, fetched if it is not there; its weights are not loaded."""
         from serving.models.load import open_model
 
         return open_model(self.settings.model, self.settings.models_folder, self._notify)
 
-    @cached_property
+    @_OpenedOnce
     def retriever(self) -> Retriever:
         """Searches the index; checks that its vectors are the embedding model's."""
         from rag.retrieve import Retriever
@@ -117,13 +135,20 @@ class Rag:
             dense_weight=self.settings.dense_weight,
         )
 
-    @property
+    @_OpenedOnce
     def runtime(self) -> NativeRuntime:
         """The LLM, loaded."""
-        with self._loading_runtime:
-            if self._runtime is None:
-                self._runtime = self._load_runtime()
-            return self._runtime
+        from serving.models.load import load_runtime
+
+        settings = self.settings
+        return load_runtime(
+            self.model,
+            settings.weight_format,
+            notify=self._notify,
+            device=settings.device,
+            num_threads=settings.num_threads,
+            prefix_budget_bytes=settings.prefix_cache_mb << 20,
+        )
 
     def ingest(
         self,
@@ -171,7 +196,7 @@ class Rag:
     def search(self, question: str, *, collection: str | None = None, limit: int | None = None) -> tuple[Passage, ...]:
         """The passages that bear on a question, best first."""
         name = collection or self.settings.collection
-        return self._loaded_retriever().retrieve(question, name, limit or self.settings.top_k).passages
+        return self.retriever.retrieve(question, name, limit or self.settings.top_k).passages
 
     def ask(
         self,
@@ -201,7 +226,7 @@ class Rag:
             min_relevance=settings.min_relevance,
             sampling=sampling,
         )
-        return answer(question, asked, self._loaded_retriever, lambda: self.runtime, cancel)
+        return answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel)
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """What is stored in a collection, or in all of them."""
@@ -246,38 +271,21 @@ class Rag:
             model=self.settings.model,
             weight_format=self.settings.weight_format,
             model_found=find_model(self.settings.model, self.settings.models_folder) is not None,
-            model_loaded=self._runtime is not None,
+            model_loaded="runtime" in self.opened,
         )
 
     def warm_up(self) -> None:
         """Loads both models and computes the instructions' states, so that the first question waits for nothing."""
-        with ThreadPoolExecutor(max_workers=1) as beside:
-            runtime = beside.submit(lambda: self.runtime)
-            self.embedder.load()
-            self._loaded_retriever()
-            runtime.result().warm_up(INSTRUCTIONS)
+        embedder = threading.Thread(target=self.embedder.load, name="embedder", daemon=True)
+        embedder.start()  # a daemon, so that Ctrl-C need not wait for it; should it fail, its first use says so
+        self.runtime.warm_up(INSTRUCTIONS)
+        embedder.join()
+        self.retriever  # noqa: B018 - opens it
+        self._notify("")
 
     def close(self) -> None:
-        """Closes the index and frees the models."""
-        if "index" in self.__dict__:
-            self.index.close()
-        if self._runtime is not None:
-            self._runtime.close()
-            self._runtime = None
-
-    def _loaded_retriever(self) -> Retriever:
-        with self._loading_retriever:
-            return self.retriever
-
-    def _load_runtime(self) -> NativeRuntime:
-        from serving.models.load import load_runtime
-
-        settings = self.settings
-        return load_runtime(
-            self.model,
-            settings.weight_format,
-            notify=self._notify,
-            device=settings.device,
-            num_threads=settings.num_threads,
-            prefix_budget_bytes=settings.prefix_cache_mb << 20,
-        )
+        """Closes the index and frees the models; what is used afterwards is opened again."""
+        opened, self.opened = self.opened, {}
+        for name in ("runtime", "index"):
+            if name in opened:
+                opened[name].close()

@@ -175,14 +175,16 @@ def ask(
     quiet: Quiet = False,
 ) -> None:
     """Answer a question from the documents, with sources."""
+    from rag.answer import checked_question
     from rag.console import AnswerView
 
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
+    text = checked_question(_text(question))
     with _rag(ctx, json, quiet, **flags) as (rag, output):
         view = AnswerView(output)
+        rag.warm_up()
         with _cancel_on_interrupt(output, "stopping") as cancel:
-            rag.warm_up()
-            view.show(rag.ask(_text(question), collection=collection, cancel=cancel))
+            view.show(rag.ask(text, collection=collection, cancel=cancel))
     if view.error is not None:
         if not json:
             output.fail(view.error)
@@ -329,8 +331,8 @@ def serve(
     """Serve the web page and the API."""
     from rag.api.server import serve as run_server
 
-    with _rag(ctx, host=host, port=port, model=model) as (rag, _):
-        run_server(rag)
+    with _rag(ctx, host=host, port=port, model=model) as (rag, output):
+        run_server(rag, lambda address: output.say(f"Readonce is at {address} (Ctrl-C stops it)"))
 
 
 @app.command()

@@ -6,12 +6,13 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -62,7 +63,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="address that `rag serve` listens on")
     port: int = Field(8080, ge=0, le=65_535, description="port that `rag serve` listens on")
-    allowed_hosts: tuple[str, ...] = Field((), description="further host names the server answers to")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="further host names the server answers to, with commas between"
+    )
     max_upload_mb: int = Field(100, ge=1, description="largest upload")
     max_queue: int = Field(16, ge=1, description="questions that may wait at once")
 
@@ -78,6 +81,11 @@ class Settings(BaseSettings):
         """Flags, then environment, then the file."""
         home = init_settings()["home"]
         return init_settings, env_settings, InitSettingsSource(settings_cls, read_config_file(home))
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
     @property
     def models_folder(self) -> Path:
@@ -170,10 +178,14 @@ def write_setting(home: Path, name: str, value: str) -> Any:
     content = read_config_file(home)
     parsed = getattr(load_settings(home, **{name: value}), name)
     content[name] = parsed
-    home.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{key} = {_toml(item)}\n" for key, item in sorted(content.items()))
     partial = home / f"{CONFIG_FILE}.partial"
-    partial.write_text("".join(f"{key} = {_toml(item)}\n" for key, item in sorted(content.items())), encoding="utf-8")
-    partial.replace(home / CONFIG_FILE)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(home / CONFIG_FILE)
+    except OSError as error:
+        raise ConfigError(f"{home / CONFIG_FILE}: cannot be written ({error.strerror})") from error
     return parsed
 
 
@@ -194,5 +206,5 @@ def _first_line(error: ValidationError | SettingsError, home: Path) -> str:
     name = ".".join(str(part) for part in first["loc"])
     where = f" in {home / CONFIG_FILE}" if name in read_config_file(home) else ""
     if first["type"] == "extra_forbidden":
-        return f"there is no setting {name!r}{where}; `rag config` lists them"
+        return f"there is no setting {name!r}{where}; `rag config show` lists them"
     return f"setting {name}{where}: {first['msg'].lower()}, got {first['input']!r}"

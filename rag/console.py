@@ -37,8 +37,9 @@ class Output:
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet = quiet
         self.as_json = as_json
-        self.out = Console(highlight=False, soft_wrap=True)
-        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.out = Console(highlight=False, soft_wrap=True, emoji=False)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+        self._note_showing = False
 
     def note(self, message: str) -> None:
         """A sign of life that is not part of the result; on a terminal each replaces the one before."""
@@ -47,12 +48,14 @@ class Output:
         if self.err.is_terminal:
             self.err.file.write(f"\r\x1b[2K{message[: self.err.width - 1]}")
             self.err.file.flush()
+            self._note_showing = True
 
     def clear_note(self) -> None:
-        """Takes the last sign of life off the terminal."""
-        if self.err.is_terminal and not self.quiet:
+        """Takes the last sign of life off the terminal, and nothing else."""
+        if self._note_showing:
             self.err.file.write("\r\x1b[2K")
             self.err.file.flush()
+            self._note_showing = False
 
     def say(self, message: str) -> None:
         """A line on stderr, unless quiet."""

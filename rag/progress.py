@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
+
 from ingest.events import (
     Discovered,
     FileDone,
@@ -64,7 +66,7 @@ class IngestView:
                     )
             case FileFailed():
                 self._output.clear_note()
-                self._output.err.print(f"[red]failed[/red]    {event.path}: {event.reason}", markup=True)
+                self._output.err.print(f"[red]failed[/red]    {escape(event.path)}: {escape(event.reason)}")
             case FileSkipped():
                 self._output.say(f"skipped   {_name(event.path)}: {event.reason}")
             case Finished():

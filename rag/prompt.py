@@ -16,7 +16,20 @@ INSTRUCTIONS = (
     "Answer the question using only the numbered passages. "
     "Answer in one short sentence, and cite the passage it comes from, like [1]."
 )
+_FRAME_TOKENS = 96  # instructions, template and a question of usual length
+_HEADING_TOKENS = 32  # a passage's number, document and headings
 NOT_ANSWERED = "The documents do not answer this question."
+
+
+def fitting(passages: tuple[Passage, ...], max_tokens: int) -> tuple[Passage, ...]:
+    """The best passages that a prompt has room for, by the lengths counted at ingest; at least one, if there is one."""
+    used, kept = _FRAME_TOKENS, 0
+    for passage in passages:
+        used += passage.num_tokens + _HEADING_TOKENS
+        if used > max_tokens and kept:
+            break
+        kept += 1
+    return passages[:kept]
 
 
 def build_prompt(question: str, passages: Sequence[Passage], runtime: Runtime, max_tokens: int) -> Prompt:

@@ -53,8 +53,9 @@ class Retriever:
     def retrieve(self, question: str, collection: str, limit: int) -> Retrieval:
         """The passages with the highest convex sum of min-max normalised scores (Bruch et al. 2023)."""
         vector = self._embedder.embed_query(question)
-        dense = self._index.search_dense(collection, vector, self._candidates)
-        text = self._index.search_text(collection, question, self._candidates)
+        candidates = max(self._candidates, limit)
+        dense = self._index.search_dense(collection, vector, candidates)
+        text = self._index.search_text(collection, question, candidates)
         hits = {hit.chunk_id: hit for hit in (*dense, *text)}
         similarities = self._index.similarities(vector, list(hits))
         bm25 = {hit.chunk_id: hit.score for hit in text}
@@ -69,11 +70,11 @@ class Retriever:
     def _relevance(self, question: str, collection: str, passages: tuple[Passage, ...]) -> float:
         if not passages:
             return 0.0
-        coverage = self.coverage(question, collection, passages)
+        coverage = self._coverage(question, collection, passages)
         similarity = max(passage.similarity for passage in passages)
         return relevance(similarity, coverage)
 
-    def coverage(self, question: str, collection: str, passages: tuple[Passage, ...]) -> float:
+    def _coverage(self, question: str, collection: str, passages: tuple[Passage, ...]) -> float:
         """Largest share of the question's terms, weighted by rarity, that one passage contains."""
         wanted = set(terms(question))
         if not wanted:

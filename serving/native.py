@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from serving.engine.engine import EncodedPrompt, Engine
+from serving.runtime import SegmentKind
 
 if TYPE_CHECKING:
     import threading
@@ -29,8 +30,9 @@ class NativeRuntime:
         """Token ids of a prompt: the template's tokens around passages and question, which are plain text."""
         before, after = self._encode_frame(prompt.instructions)
         encode = self.engine.tokenizer.encode
-        parts = [encode(text) for text in (*prompt.passages, prompt.question)]
-        return EncodedPrompt(before, tuple(token_id for part in parts for token_id in part) + after)
+        variable = (segment for segment in prompt.segments if segment.kind is not SegmentKind.INSTRUCTIONS)
+        ids = tuple(token_id for segment in variable for token_id in encode(segment.text))
+        return EncodedPrompt(before, ids + after)
 
     def count_tokens(self, prompt: Prompt) -> int:
         """See `Runtime`."""

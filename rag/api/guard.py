@@ -61,12 +61,19 @@ class Guard:
     def _refusal(self, scope: Scope) -> ProblemResponse | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
-        if self._hosts is not None and urlsplit(f"//{host}").hostname not in self._hosts:
+        if self._hosts is not None and _host_name(host) not in self._hosts:
             detail = f"This server does not answer to the name {host!r}; add it to RAG_ALLOWED_HOSTS if it should."
             return ProblemResponse(HTTPStatus.MISDIRECTED_REQUEST, detail, instance=scope["path"])
         if scope["method"] not in _SAFE_METHODS and _is_foreign(headers, f"{scope['scheme']}://{host}"):
             detail = "A page of another site may not change anything here."
             return ProblemResponse(HTTPStatus.FORBIDDEN, detail, instance=scope["path"])
+        return None
+
+
+def _host_name(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
         return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -26,12 +25,7 @@ class PortTakenError(RagError):
     """Nothing can be served at the address asked for."""
 
 
-def say_address(address: str) -> None:
-    """Tell the person at the terminal where the page is."""
-    print(f"Readonce is at {address} (Ctrl-C stops it)", file=sys.stderr, flush=True)
-
-
-def serve(rag: Rag, on_start: Callable[[str], None] = say_address) -> None:
+def serve(rag: Rag, on_start: Callable[[str], None]) -> None:
     """Serve the API and the page at the settings' host and port until Ctrl-C or a termination signal.
 
     Running answers are then cancelled; a half-read document is left as it was and taken up by the next start.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from rag.api.problems import line_of
@@ -11,25 +12,38 @@ if TYPE_CHECKING:
     from rag.app import Rag
 
 
-class WarmUp:
-    """Loads the model once, in a thread, and remembers how that went.
+LOADING = "The model is being loaded; this takes a few seconds."
+_RETRY_S = 10.0
 
-    Attributes:
-        missing: what keeps questions from being answered, in one line; None when nothing does.
-    """
+
+class WarmUp:
+    """Loads the model in a thread, and remembers how that went; a failed attempt is made again when asked about."""
 
     def __init__(self, rag: Rag) -> None:
         self._rag = rag
-        self.missing: str | None = "The model is being loaded; this takes a few seconds."
+        self._lock = threading.Lock()
+        self._missing: str | None = LOADING
+        self._failed_at: float | None = None
 
     def start(self) -> None:
         """Begin loading; returns at once."""
         threading.Thread(target=self._run, name="warm-up", daemon=True).start()
 
+    @property
+    def missing(self) -> str | None:
+        """What keeps questions from being answered, in one line; None when nothing does."""
+        with self._lock:
+            if self._failed_at is not None and time.monotonic() - self._failed_at > _RETRY_S:
+                self._failed_at = None
+                self.start()
+            return self._missing
+
     def _run(self) -> None:
         try:
             self._rag.warm_up()
         except Exception as error:  # noqa: BLE001 - said by /ready
-            self.missing = line_of(error)
+            with self._lock:
+                self._missing, self._failed_at = line_of(error), time.monotonic()
         else:
-            self.missing = None
+            with self._lock:
+                self._missing = None

@@ -87,19 +87,22 @@ class IngestWorker:
 
     def _run(self) -> None:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
-            with self._lock:
-                job = self._jobs.get(job_id)
-                if job.state is not JobState.QUEUED or self._stopping.is_set():
-                    continue
-                self._current, self._progress = job.id, None
-                self._cancel_current.clear()
-                self._jobs.update(job.id, state=JobState.RUNNING)
             try:
-                self._ingest(job)
+                self._take_up(job_id)
             except Exception:  # the next job may fare better
-                logger.exception("job %s of %s could not be ended", job.id, job.name)
+                logger.exception("job %s could not be ended", job_id)
             with self._lock:
                 self._current, self._progress = None, None
+
+    def _take_up(self, job_id: str) -> None:
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job.state is not JobState.QUEUED or self._stopping.is_set():
+                return
+            self._current, self._progress = job.id, None
+            self._cancel_current.clear()
+            self._jobs.update(job.id, state=JobState.RUNNING)
+        self._ingest(job)
 
     def _ingest(self, job: Job) -> None:
         try:

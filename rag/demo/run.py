@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.console import AnswerView
+from rag.errors import RagError
+from rag.eval.questions import load_questions
 from rag.progress import IngestView
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ def demo_folder() -> Path:
 
 def demo_questions() -> list[str]:
     """The questions that the demo asks."""
-    content = json.loads((demo_folder() / "questions.json").read_text(encoding="utf-8"))
-    return [entry["question"] for entry in content["questions"] if entry["demo"]]
+    return [entry.question for entry in load_questions(demo_folder() / "questions.json") if entry.demo]
 
 
 def run_demo(rag: Rag, output: Output) -> None:
@@ -50,7 +50,10 @@ def run_demo(rag: Rag, output: Output) -> None:
         output.clear_note()
         output.out.rule(style="dim")
         output.out.print(f"[bold]rag ask[/bold] {question}\n", markup=True)
-        AnswerView(output).show(rag.ask(question, collection=COLLECTION))
+        view = AnswerView(output)
+        view.show(rag.ask(question, collection=COLLECTION))
+        if view.error is not None:
+            raise RagError(view.error)
     output.out.print(_GO_ON.format(rag=_command()), markup=False)
 
 

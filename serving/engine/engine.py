@@ -211,11 +211,11 @@ class _Turns:
     def take(self, cancel: threading.Event) -> Iterator[None]:
         """Waits for the turn, or until `cancel` is set: then the caller must find that out and do no work."""
         ticket = object()
-        with self._changed:
-            self._queue.append(ticket)
-            while self._queue[0] is not ticket and not cancel.is_set():
-                self._changed.wait(timeout=0.05)
         try:
+            with self._changed:
+                self._queue.append(ticket)
+                while self._queue[0] is not ticket and not cancel.is_set():
+                    self._changed.wait(timeout=0.05)
             yield
         finally:
             with self._changed:

@@ -52,7 +52,9 @@ class ChatTemplate:
         """The prompt text, up to where the model's answer begins."""
         try:
             with _deadline(_MAX_RENDER_S):
-                pieces = self._template.generate(messages=messages, add_generation_prompt=True, **self._tokens)
+                pieces = self._template.generate(
+                    messages=messages, add_generation_prompt=True, enable_thinking=False, **self._tokens
+                )
                 return "".join(_bounded(pieces))
         except SecurityError as error:
             raise ModelFormatError(f"the model's chat template tries to leave its sandbox: {error}") from error

@@ -69,14 +69,15 @@ def fetch_from_hub(repository: str, models_folder: Path, notify: Notify) -> Path
     notify(f"fetching {repository} from the hub")
     try:
         snapshot_download(repository, local_dir=partial, allow_patterns=_HUB_PATTERNS)
+        shutil.rmtree(partial / ".cache", ignore_errors=True)
+        if not target.is_dir():
+            partial.replace(target)
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelNotFoundError(
             f"{repository} could not be fetched from the hub ({reason}); "
             "give the path of a model folder or .gguf file instead"
         ) from error
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
-    partial.replace(target)
     return target
 
 

@@ -62,6 +62,8 @@ def list_models(models_folder: Path) -> list[tuple[str, Path]]:
     models = [(BUNDLED_NAME, bundled)] if bundled else []
     if models_folder.is_dir():
         for entry in sorted(models_folder.iterdir()):
+            if entry.name.startswith("."):
+                continue
             if "--" in entry.name and (entry / "config.json").is_file():
                 models.append((entry.name.replace("--", "/", 1), entry))
             elif entry.suffix == ".gguf" and entry.name != BUNDLED_FILE:

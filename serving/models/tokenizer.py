@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from functools import cached_property
 from itertools import groupby, pairwise
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     import tiktoken
 
+_LOOKS_SPECIAL = re.compile(r"<[|/\w].*>|\[/?[A-Z_]+\]")  # such as <|im_end|>, </think> and [INST]
 _GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _SINGLE_DIGITS_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
 
@@ -119,11 +121,16 @@ class TokenStream:
 
 
 def _twin(tokenizer: FastTokenizer) -> FastTokenizer:
-    """A tokenizer with settings of its own, but the same vocabulary in memory."""
+    """A tokenizer with settings of its own, but the same vocabulary in memory.
+
+    What looks like a control token counts as one, also where the model's files do not declare it so.
+    """
     twin = FastTokenizer(tokenizer.model)
     twin.normalizer, twin.pre_tokenizer = tokenizer.normalizer, tokenizer.pre_tokenizer
     twin.decoder = tokenizer.decoder
     added = [token for _, token in sorted(tokenizer.get_added_tokens_decoder().items())]
+    for token in added:
+        token.special = token.special or _LOOKS_SPECIAL.fullmatch(token.content) is not None
     for special, tokens in groupby(added, key=lambda token: token.special):
         (twin.add_special_tokens if special else twin.add_tokens)(list(tokens))
     return twin

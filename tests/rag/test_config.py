@@ -53,6 +53,20 @@ def test_an_unknown_name_in_the_file_is_named_with_the_file(tmp_path: Path) -> N
         load_settings(tmp_path)
 
 
+def test_host_names_are_given_with_commas_between(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAG_ALLOWED_HOSTS", "example.com, rag.local")
+    assert load_settings(tmp_path).allowed_hosts == ("example.com", "rag.local")
+    monkeypatch.delenv("RAG_ALLOWED_HOSTS")
+    write_setting(tmp_path, "allowed_hosts", "example.com")
+    assert load_settings(tmp_path).allowed_hosts == ("example.com",)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/home/config\.toml: cannot be written"):
+        write_setting(tmp_path / "file" / "home", "top_k", "5")
+
+
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("top_k : 3")
     with pytest.raises(ConfigError, match=r"config\.toml: not readable"):

@@ -112,6 +112,11 @@ def test_a_document_cannot_end_its_message(tiny_engine: Any) -> None:
     assert evil in runtime.engine.tokenizer.decode(attacked.rest)
 
 
+def test_a_model_that_can_think_aloud_is_told_to_answer() -> None:
+    template = ChatTemplate("{% if enable_thinking is false %}<think></think>{% endif %}{{ messages[0]['content'] }}")
+    assert template.render([{"role": "user", "content": "Hi"}]) == "<think></think>Hi"
+
+
 def test_segments_are_encoded_alone_so_that_their_ids_do_not_depend_on_their_neighbours(tiny_engine: Any) -> None:
     runtime = tiny_engine.runtime()
     encode = runtime.engine.tokenizer.encode

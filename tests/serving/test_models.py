@@ -483,10 +483,10 @@ class TestTokenizer:
         tokenizer = Tokenizer(file)
         text = "<think>the pump</think><pad><tool>"
         assert tokenizer.encode_template(text) == original.encode(text).ids
-        original.encode_special_tokens = True
-        assert tokenizer.encode(text) == original.encode(text).ids
-        assert 300 in tokenizer.encode(text)
-        assert 301 not in tokenizer.encode(text)
+        assert {300, 301, 302} <= set(tokenizer.encode_template(text))
+        assert not {300, 301, 302} & set(tokenizer.encode(text)), (
+            "what looks like a control token is text in a document"
+        )
 
     @pytest.mark.parametrize(
         "text", ["", "the valve", " two  spaces\n\n", "naïve 日本語 🎉 e\u0301 ok", "12345 <|im_end|>"]

@@ -124,7 +124,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(tmp_path):
             Rag.open(settings=load_settings(tmp_path, port=port)) as opened,
             pytest.raises(PortTakenError, match=rf"127\.0\.0\.1:{port} .*--port"),
         ):
-            serve(opened)
+            serve(opened, print)
 
 
 @pytest.mark.slow

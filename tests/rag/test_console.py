@@ -1,0 +1,46 @@
+"""What a person sees on a real terminal, and in a pipe."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ingest.events import FileFailed
+from rag.console import AnswerView, Output
+from rag.events import Cost, DoneEvent, TokenEvent
+from rag.progress import IngestView
+
+COST = Cost("m", 0.01, 0.5, 1.0, 100, 10, 3, 20.0)
+
+
+def test_an_answer_is_not_erased_by_the_tokens_that_follow() -> None:
+    screen = io.StringIO()
+    output = Output()
+    output.out = output.err = Console(file=screen, force_terminal=True, width=80)
+    output.note("loading")
+    AnswerView(output).show(
+        [*map(TokenEvent, ["Hello ", "big ", "world."]), DoneEvent("Hello big world.", True, "stop", (), COST)]
+    )
+    assert "Hello big world." in screen.getvalue()
+    assert screen.getvalue().count("\x1b[2K") == 2  # once for the note, once to take it away
+
+
+def test_text_is_shown_as_it_is() -> None:
+    output = Output()
+    output.out.file = stream = io.StringIO()
+    output.table(("name", "size"), [("ratio 12:100:34 [draft]", "1")])
+    AnswerView(output).show([DoneEvent("", True, "stop", (), COST)])
+    assert "ratio 12:100:34 [draft]" in stream.getvalue()
+
+
+def test_a_file_name_with_brackets_is_reported_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    IngestView(Output()).show([FileFailed("/x/a[/b] [draft].pdf", "cannot be read [sic]")])
+    assert "/x/a[/b] [draft].pdf: cannot be read [sic]" in capsys.readouterr().err
+
+
+def test_a_long_table_is_not_cut_off_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table(("name", "path"), [("a", str(Path("/very") / ("long" * 60)))])
+    assert "long" * 60 in capsys.readouterr().out
