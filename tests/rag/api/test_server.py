@@ -1,4 +1,3 @@
-import os
 import re
 import signal
 import socket
@@ -132,13 +131,19 @@ def test_ctrl_c_ends_the_server_cleanly(tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = (
-        "from pathlib import Path; from rag.app import Rag; from rag.api import serve; from rag.config import load_settings\n"
-        f"with Rag.open(settings=load_settings(Path({str(tmp_path)!r}), port={port}, model='none.gguf')) as rag: serve(rag)"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={**os.environ, "RAG_HOME": str(tmp_path)}
-    )
+    command = [
+        sys.executable,
+        "-m",
+        "rag.cli",
+        "--home",
+        str(tmp_path),
+        "serve",
+        "--port",
+        str(port),
+        "-m",
+        "none.gguf",
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     line = process.stderr.readline()
     assert re.match(rf"Readonce is at http://127\.0\.0\.1:{port}/", line)
     process.send_signal(signal.SIGINT)
