@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from serving.models.prepared import PreparedModel
 
 _QUOTE_CHARACTERS = 220
+_UNCHECKED = "Nothing in this answer could be verified: read the passages before relying on it."
 
 
 class Output:
@@ -136,6 +137,8 @@ class AnswerView:
         self._write("\n" if done.answer else "")
         if self._output.quiet:
             return
+        if done.answered and not any(citation.verified for citation in done.citations):
+            self._output.out.print(f"\n[yellow]{_UNCHECKED}[/yellow]")
         print_sources(self._output.out, self._passages, done.citations, answered=done.answered)
         self._output.out.print(f"\n[dim]{escape(cost_line(done.cost))}[/dim]")
 

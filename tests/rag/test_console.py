@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ingest.events import FileFailed
 from rag.console import AnswerView, Output
-from rag.events import Cost, DoneEvent, TokenEvent
+from rag.events import Citation, Cost, DoneEvent, TokenEvent
 from rag.progress import IngestView
 
 COST = Cost("m", 0.01, 0.5, 1.0, 100, 10, 3, 20.0)
@@ -34,6 +34,15 @@ def test_text_is_shown_as_it_is() -> None:
     output.table(("name", "size"), [("ratio 12:100:34 [draft]", "1")])
     AnswerView(output).show([DoneEvent("", True, "stop", (), COST)])
     assert "ratio 12:100:34 [draft]" in stream.getvalue()
+
+
+@pytest.mark.parametrize(("verified", "warned"), [(True, False), (False, True)])
+def test_an_answer_without_a_checked_citation_says_so(
+    capsys: pytest.CaptureFixture[str], verified: bool, warned: bool
+) -> None:
+    citation = Citation(1, "model", 0, 3, "Yes", 0, 3, 1.0, verified)
+    AnswerView(Output()).show([DoneEvent("Yes", True, "stop", (citation,), COST)])
+    assert ("Nothing in this answer could be verified" in capsys.readouterr().out) == warned
 
 
 def test_a_file_name_with_brackets_is_reported_whole(capsys: pytest.CaptureFixture[str]) -> None:
