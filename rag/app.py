@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rag.events import AnswerEvent, Passage
     from rag.retrieve import Retriever
     from serving.models.prepared import PreparedModel
+    from serving.models.tokenizer import Tokenizer
     from serving.native import NativeRuntime
 
     Notify = Callable[[str], None]
@@ -123,6 +124,13 @@ class Rag:
         return open_model(self.settings.model, self.settings.models_folder, self._notify)
 
     @_OpenedOnce
+    def tokenizer(self) -> Tokenizer:
+        """The LLM's tokenizer, which measures chunks."""
+        from serving.models.load import load_tokenizer
+
+        return load_tokenizer(self.model)
+
+    @_OpenedOnce
     def retriever(self) -> Retriever:
         """Searches the index; checks that its vectors are the embedding model's."""
         from rag.retrieve import Retriever
@@ -165,7 +173,6 @@ class Rag:
         """
         from ingest.extract.sandbox import ExtractLimits
         from ingest.pipeline import IngestSettings, ingest
-        from serving.models.load import load_tokenizer
 
         self.index.require_identity(self.embedder.identity)
         settings = self.settings
@@ -179,7 +186,7 @@ class Rag:
             collection=collection or self.settings.collection,
             index=self.index,
             embedder=self.embedder,
-            token_offsets=load_tokenizer(self.model).token_offsets,
+            token_offsets=self.tokenizer.token_offsets,
             settings=IngestSettings(settings.chunk_tokens, settings.chunk_overlap, limits),
             cancel=cancel,
             upload_name=upload_name,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.events import Citation, CitationEvent, Passage, TokenEvent
-from rag.terms import numbers, terms
+from rag.terms import numbers, terms, weighted_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -194,18 +194,12 @@ def find_support(sentence: str, question: str, passage: Passage, weights: dict[s
     best = Support(0, 0, 0.0, 0.0, has_numbers=False)
     for start, end in (*spans, *pairs):
         there = set(terms(passage.text[start:end]))
-        share = _share(wanted, there | given, weights)
-        if _share(wanted, there, weights) > 0 and share > best.share + 1e-9:
+        share = weighted_share(wanted, there | given, weights)
+        if weighted_share(wanted, there, weights) > 0 and share > best.share + 1e-9:
             added = numbers(sentence) - numbers(question)
             has_numbers = added <= numbers(passage.text[start:end])
-            best = Support(start, end, share, _share(news, there, weights), has_numbers)
+            best = Support(start, end, share, weighted_share(news, there, weights), has_numbers)
     return best
-
-
-def _share(wanted: set[str], there: set[str], weights: dict[str, float]) -> float:
-    """Weighted share of the wanted terms that are there; 1 when none is wanted."""
-    total = sum(weights[term] for term in wanted)
-    return sum(weights[term] for term in wanted & there) / total if total else 1.0
 
 
 def sentence_spans(text: str) -> list[tuple[int, int]]:

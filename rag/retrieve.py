@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.events import Passage
-from rag.terms import terms
+from rag.terms import terms, weighted_share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -60,7 +60,8 @@ class Retriever:
         similarities = self._index.similarities(vector, list(hits))
         bm25 = {hit.chunk_id: hit.score for hit in text}
         fused = fuse(similarities, bm25, self._dense_weight)
-        best = sorted(hits, key=lambda chunk_id: (-fused[chunk_id], chunk_id))[:limit]
+        # `fused` knows only chunks that are still there: one deleted since the search is left out.
+        best = sorted(fused, key=lambda chunk_id: (-fused[chunk_id], chunk_id))[:limit]
         passages = tuple(
             _passage(number, hits[chunk_id], fused[chunk_id], similarities[chunk_id])
             for number, chunk_id in enumerate(best, start=1)
@@ -80,11 +81,7 @@ class Retriever:
         if not wanted:
             return 0.0
         weights = self.term_weights(collection, wanted)
-        total = sum(weights.values())
-        return (
-            max(sum(weights[term] for term in wanted & set(terms(passage.searchable_text))) for passage in passages)
-            / total
-        )
+        return max(weighted_share(wanted, set(terms(passage.searchable_text)), weights) for passage in passages)
 
     def term_weights(self, collection: str, wanted: Iterable[str]) -> dict[str, float]:
         """Inverse document frequency of terms in the collection, as in BM25; never zero."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _WORD = re.compile(r"\d+(?:[.,]\d+)*|\w+(?:['’]\w+)?")
 _NUMBER = re.compile(r"\d")
@@ -28,6 +32,12 @@ def terms(text: str) -> list[str]:
 def numbers(text: str) -> set[str]:
     """The numbers in a text, thousands separators dropped."""
     return {word.replace(",", "") for word in _WORD.findall(text) if _NUMBER.match(word)}
+
+
+def weighted_share(wanted: set[str], there: set[str], weights: Mapping[str, float]) -> float:
+    """Share, by weight, of the wanted terms that are there; 1 when none is wanted."""
+    total = sum(weights[term] for term in wanted)
+    return sum(weights[term] for term in wanted & there) / total if total else 1.0
 
 
 def stem(word: str) -> str:
