@@ -83,7 +83,7 @@ class IngestWorker:
 
     def progress(self, job: Job) -> Progress | None:
         """How far the job is within its stage, while it runs."""
-        return self._progress if self._current == job.id else None
+        return self._progress if self._current == job.id and job.state is JobState.RUNNING else None
 
     def _run(self) -> None:
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
@@ -141,6 +141,6 @@ class IngestWorker:
 
     def _end(self, job: Job, *, document_id: str | None = None, error: str | None = None) -> None:
         state = JobState.DONE if document_id else JobState.FAILED
+        self._rag.index.flush()  # before the end is told, so that whoever hears of it finds everything in place
         self._jobs.update(job.id, state=state, document_id=document_id, error=error)
-        self._rag.index.flush()
         (self.uploads / job.file).unlink(missing_ok=True)
