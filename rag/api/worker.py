@@ -7,6 +7,7 @@ import queue
 import threading
 from typing import TYPE_CHECKING
 
+from indexes.errors import StorageError
 from indexes.types import JobState
 from ingest.events import FileDone, FileFailed, FileProgress, Finished
 from rag.api.models import Progress
@@ -141,6 +142,9 @@ class IngestWorker:
 
     def _end(self, job: Job, *, document_id: str | None = None, error: str | None = None) -> None:
         state = JobState.DONE if document_id else JobState.FAILED
-        self._rag.index.flush()  # before the end is told, so that whoever hears of it finds everything in place
+        try:  # before the end is told, so that whoever hears of it finds everything in place
+            self._rag.index.flush()
+        except StorageError as failure:  # only what is derived is behind; the next flush makes up for it
+            logger.warning("vectors are unsaved after job %s: %s", job.id, failure)
         self._jobs.update(job.id, state=state, document_id=document_id, error=error)
         (self.uploads / job.file).unlink(missing_ok=True)
