@@ -29,6 +29,8 @@ from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from serving.engine.grouped import GroupedWeight
+
 logger = logging.getLogger(__name__)
 
 _LAYOUT = "2"  # changes whenever what is kept changes meaning
@@ -124,6 +126,10 @@ class KeepingSource:
         rows = self._source.int8_rows(parts, columns)
         self._given.update(zip(int8_names(parts), rows, strict=True))
         return rows
+
+    def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
+        """See `WeightSource`."""
+        return self._source.grouped(parts, columns, bits)
 
     def keep(self) -> None:
         """Writes what was given, whole or not at all; a disk that is full only costs the next load its speed."""

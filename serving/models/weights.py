@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
+from serving.engine.grouped import GroupedWeight, join_rows, quantize_groups
 from serving.engine.quantize import quantize_rows
 from serving.errors import ModelFormatError
 
@@ -35,6 +36,19 @@ class WeightSource(Protocol):
 
     def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Matrices, given as names and numbers of rows, as one in int8 with a scale per row (see `quantize_rows`)."""
+        ...
+
+    def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
+        """Matrices, given as names and numbers of rows, joined into one in groups of 32.
+
+        Args:
+            columns: of each matrix; the result has them padded to a multiple of 32.
+            bits: 8, or 4. What loses by 4 bits comes in 8 all the same: embeddings, the output head, and what a
+                GGUF file of 4 bits keeps in a finer type.
+
+        Raises:
+            ModelFormatError: one is missing, or not of the given shape.
+        """
         ...
 
 
@@ -75,6 +89,10 @@ class SafetensorsSource:
         num_rows = sum(size for _, size in parts)
         return self.tensor(values, (num_rows, columns)), self.tensor(scale, (num_rows,))
 
+    def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
+        """See `WeightSource`."""
+        return quantize_grouped(self, parts, columns, bits)
+
 
 class GgufSource:
     """A GGUF file; its blocks are turned to float32 exactly."""
@@ -102,6 +120,10 @@ class GgufSource:
     def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
         """See `WeightSource`."""
         return quantize_parts(self, parts, columns)
+
+    def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
+        """See `WeightSource`."""
+        return quantize_grouped(self, parts, columns, bits)
 
     def _in_halves(self, name: str, weight: torch.Tensor) -> torch.Tensor:
         """Undoes llama.cpp's reordering of rotary dimensions from halves to neighbouring pairs."""
@@ -146,6 +168,11 @@ def quantize_parts(
     """Rounds matrices to int8 one by one, and joins their rows."""
     rows = [quantize_rows(source.tensor(name, (size, columns))) for name, size in parts]
     return torch.cat([values for values, _ in rows]), torch.cat([scale for _, scale in rows])
+
+
+def quantize_grouped(source: WeightSource, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
+    """Rounds matrices to groups one by one, and joins their rows."""
+    return join_rows([quantize_groups(source.tensor(name, (size, columns)), bits) for name, size in parts])
 
 
 def gguf_name(name: str) -> str:
