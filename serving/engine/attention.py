@@ -11,7 +11,11 @@ from torch.nn import functional
 from serving.errors import ModelFormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from serving.engine.config import ModelConfig, RopeScaling
+
+_FEW_TOKENS = 16  # up to so many, reading the keys costs more than computing with them
 
 
 class RotaryTable:
@@ -20,23 +24,27 @@ class RotaryTable:
     The sine's first half carries the sign, so that rotating is `x * cos + roll(x, head_dim / 2) * sin`.
     """
 
-    def __init__(self, config: ModelConfig, device: torch.device) -> None:
-        self._frequencies = _frequencies(config).to(device)
-        self._cos = torch.empty(0, config.head_dim, device=device)
-        self._sin = torch.empty(0, config.head_dim, device=device)
+    def __init__(self, config: ModelConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self._frequencies = rotary_frequencies(config).to(device)
+        self._cos = torch.empty(0, 1, config.head_dim, dtype=dtype, device=device)
+        self._sin = torch.empty(0, 1, config.head_dim, dtype=dtype, device=device)
 
-    def at(self, start: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Cosines and signed sines of positions start to end-1, each [end - start, 1, head_dim], float32."""
-        if end > self._cos.shape[0]:
+    def at(self, positions: range | Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cosines and signed sines of positions, each [num_positions, 1, head_dim]; views for a range."""
+        end = max(positions) + 1
+        if end > len(self._cos):
             self._extend(max(1024, 2 ** math.ceil(math.log2(end))))
-        return self._cos[start:end].unsqueeze(1), self._sin[start:end].unsqueeze(1)
+        if isinstance(positions, range):
+            return self._cos[positions.start : end], self._sin[positions.start : end]
+        rows = torch.tensor(positions, device=self._cos.device)
+        return self._cos[rows], self._sin[rows]
 
     def _extend(self, num_positions: int) -> None:
         positions = torch.arange(num_positions, dtype=torch.float32, device=self._frequencies.device)
-        angles = torch.outer(positions, self._frequencies)
+        angles = torch.outer(positions, self._frequencies).unsqueeze(1)
         cos, sin = angles.cos(), angles.sin()
-        self._cos = torch.cat((cos, cos), dim=-1)
-        self._sin = torch.cat((-sin, sin), dim=-1)
+        self._cos = torch.cat((cos, cos), dim=-1).to(self._cos.dtype)
+        self._sin = torch.cat((-sin, sin), dim=-1).to(self._sin.dtype)
 
 
 def rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
@@ -79,24 +87,35 @@ def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask
     """
     num_new, num_heads, head_dim = queries.shape
     num_kv_heads, total, _ = keys.shape
-    if num_new == 1 and mask is None:
+    group = num_heads // num_kv_heads
+    if num_new <= _FEW_TOKENS and (num_new == 1 or mask is not None):
         # The heads of a group stand where tokens would: one pass over each key head serves them all.
-        grouped = queries.reshape(1, num_kv_heads, num_heads // num_kv_heads, head_dim)
-        return functional.scaled_dot_product_attention(grouped, keys.unsqueeze(0), values.unsqueeze(0)).reshape(
-            1, num_heads * head_dim
+        grouped = queries.view(num_new, num_kv_heads, group, head_dim).permute(1, 2, 0, 3)
+        attended = functional.scaled_dot_product_attention(
+            grouped.reshape(1, num_kv_heads, group * num_new, head_dim),
+            keys.unsqueeze(0),
+            values.unsqueeze(0),
+            attn_mask=None if mask is None else mask.repeat(group, 1),
         )
+        by_token = attended.view(num_kv_heads, group, num_new, head_dim).permute(2, 0, 1, 3)
+        return by_token.reshape(num_new, num_heads * head_dim)
     attended = functional.scaled_dot_product_attention(
         queries.transpose(0, 1).unsqueeze(0),
         keys.unsqueeze(0),
         values.unsqueeze(0),
         attn_mask=mask,
         is_causal=mask is None and total == num_new,
-        enable_gqa=num_heads != num_kv_heads,
+        enable_gqa=group > 1,
     )
     return attended.squeeze(0).transpose(0, 1).reshape(num_new, num_heads * head_dim)
 
 
-def _frequencies(config: ModelConfig) -> torch.Tensor:
+def rotary_frequencies(config: ModelConfig) -> torch.Tensor:
+    """Radians by which each pair of dimensions turns from one position to the next: float32 [head_dim / 2].
+
+    Raises:
+        ModelFormatError: the model brings factors of its own that do not fit its head size.
+    """
     exponents = torch.arange(0, config.head_dim, 2, dtype=torch.float32) / config.head_dim
     frequencies = 1.0 / (config.rope_theta**exponents)
     if config.rope_factors is not None:

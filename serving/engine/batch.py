@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from serving.engine.quantize import WeightFormat
 
 BLOCK_SIZE = 16  # tokens whose key/value states lie together
+PIECE_TOKENS = 512  # tokens of a text that `logits_of` computes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +54,20 @@ class Runner(Protocol):
             float32 [sum of `num_logits`, vocab_size], chunk after chunk.
         """
         ...
+
+
+def logits_of(runner: Runner, token_ids: Sequence[int]) -> torch.Tensor:
+    """Logits at every position of a text, apart from any engine.
+
+    Returns:
+        float32 [num_tokens, vocab_size].
+    """
+    import torch
+
+    num_blocks = -(-len(token_ids) // BLOCK_SIZE)
+    states = runner.new_states(num_blocks)
+    logits = []
+    for start in range(0, len(token_ids), PIECE_TOKENS):
+        piece = token_ids[start : start + PIECE_TOKENS]
+        logits.append(runner.forward([Chunk(piece, start, range(num_blocks), len(piece))], states))
+    return torch.cat(logits)

@@ -1,75 +1,157 @@
-"""Key/value states: the growing cache of one sequence, and the immutable states kept for reuse."""
+"""Key/value states of all sequences, in blocks that are given to sequences and taken back without moving them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import torch
 
+from serving.engine.batch import BLOCK_SIZE
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from serving.engine.batch import Chunk
     from serving.engine.config import ModelConfig
+
+_INT8_MAX = 127.0
+_SCALE_BYTES = 4
+
+
+class KVFormat(StrEnum):
+    """How key/value states are held."""
+
+    AUTO = "auto"  # in the type of the activations
+    INT8 = "int8"  # with a float scale per head and token
+
+
+def kv_bytes_per_block(config: ModelConfig, kv_format: KVFormat, dtype: torch.dtype) -> int:
+    """Bytes that the states of `BLOCK_SIZE` tokens take over all layers.
+
+    Args:
+        dtype: of the activations.
+    """
+    per_head = config.head_dim + _SCALE_BYTES if kv_format is KVFormat.INT8 else config.head_dim * dtype.itemsize
+    return 2 * BLOCK_SIZE * config.num_layers * config.num_kv_heads * per_head
 
 
 @dataclass(frozen=True, slots=True)
-class KVStates:
-    """The states of some tokens at positions 0 to n-1, apart from any sequence.
+class Span:
+    """Where the states of consecutive tokens of one sequence lie.
 
     Attributes:
-        keys: [num_layers, num_kv_heads, n, head_dim], rotary positions applied; `values` likewise without.
+        start, end: slots of the buffers, or, where `blocks` are given, of these blocks put one behind the other.
+        blocks: ids, int64 [num_blocks]; None where the blocks lie one behind the other already.
     """
 
-    keys: torch.Tensor
-    values: torch.Tensor
+    start: int
+    end: int
+    blocks: torch.Tensor | None
 
-    @property
-    def num_tokens(self) -> int:
-        """How many tokens the states stand for."""
-        return int(self.keys.shape[2])
+    @classmethod
+    def of(cls, block_table: Sequence[int], first: int, end: int, device: torch.device) -> Span:
+        """Of the sequence's tokens first to end-1."""
+        first_block = first // BLOCK_SIZE
+        blocks = block_table[first_block : -(-end // BLOCK_SIZE)]
+        offset = first_block * BLOCK_SIZE
+        if _are_consecutive(blocks):
+            offset -= blocks[0] * BLOCK_SIZE
+            return cls(first - offset, end - offset, None)
+        return cls(first - offset, end - offset, torch.tensor(blocks, device=device))
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory that keys and values occupy."""
-        return self.keys.nbytes + self.values.nbytes
+
+def slots_of(chunks: Iterable[Chunk], device: torch.device) -> slice | torch.Tensor:
+    """The slots of all chunks' new tokens, in order: a slice where they are consecutive, else int64 [num_tokens]."""
+    slots = [
+        chunk.blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE
+        for chunk in chunks
+        for position in range(chunk.num_cached, chunk.num_cached + len(chunk.token_ids))
+    ]
+    if _are_consecutive(slots):
+        return slice(slots[0], slots[-1] + 1)
+    return torch.tensor(slots, device=device)
 
 
-class KVCache:
-    """The states of one sequence, in buffers allocated once for `capacity` tokens.
+def _are_consecutive(numbers: Sequence[int]) -> bool:
+    return all(number == numbers[0] + index for index, number in enumerate(numbers))
 
-    A forward pass writes the states of its tokens layer by layer at `length`, and moves `length` once at its end.
+
+class PagedStates:
+    """Keys and values of every layer, in buffers allocated once: slot 16 b + i is that of token i of block b.
+
+    Memory is taken from the system as blocks are first written.
+
+    Args:
+        dtype: of the activations: states are written and read in it, in whatever format they are held.
     """
 
-    def __init__(self, config: ModelConfig, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.num_layers, config.num_kv_heads, capacity, config.head_dim)
-        self.keys = torch.empty(shape, dtype=dtype, device=device)
-        self.values = torch.empty(shape, dtype=dtype, device=device)
-        self.capacity = capacity
-        self.length = 0
+    def __init__(
+        self, config: ModelConfig, num_blocks: int, kv_format: KVFormat, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        shape = (config.num_layers, config.num_kv_heads, num_blocks * BLOCK_SIZE, config.head_dim)
+        kind = _Int8Buffer if kv_format is KVFormat.INT8 else _PlainBuffer
+        self._keys = kind(shape, dtype, device)
+        self._values = kind(shape, dtype, device)
 
-    def append(self, layer: int, keys: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes one layer's states of the tokens being computed, and gives that layer's whole states.
+    def write(self, layer: int, slots: slice | torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Puts one layer's states of new tokens into their slots (from `slots_of`).
 
         Args:
-            keys: [num_kv_heads, num_new, head_dim], rotary positions applied; `values` likewise.
-
-        Returns:
-            Views of keys and values, each [num_kv_heads, length + num_new, head_dim].
+            keys: [num_kv_heads, num_tokens, head_dim], rotary positions applied; `values` likewise without.
         """
-        end = self.length + keys.shape[1]
-        self.keys[layer, :, self.length : end] = keys
-        self.values[layer, :, self.length : end] = values
-        return self.keys[layer, :, :end], self.values[layer, :, :end]
+        self._keys.write(layer, slots, keys)
+        self._values.write(layer, slots, values)
 
-    def advance(self, num_tokens: int) -> None:
-        """Makes the states that `append` wrote in every layer part of the sequence."""
-        self.length += num_tokens
+    def read(self, layer: int, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
+        """One layer's keys and values of a span, each [num_kv_heads, num_tokens, head_dim]; views where they can be."""
+        return self._keys.read(layer, span), self._values.read(layer, span)
 
-    def load(self, states: KVStates) -> None:
-        """Begins the sequence with kept states; what was there before is gone."""
-        self.length = states.num_tokens
-        self.keys[:, :, : self.length] = states.keys
-        self.values[:, :, : self.length] = states.values
 
-    def snapshot(self, num_tokens: int) -> KVStates:
-        """A copy of the first tokens' states, to keep."""
-        return KVStates(self.keys[:, :, :num_tokens].clone(), self.values[:, :, :num_tokens].clone())
+class _PlainBuffer:
+    """States as they are."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._states = torch.empty(shape, dtype=dtype, device=device)
+
+    def write(self, layer: int, slots: slice | torch.Tensor, states: torch.Tensor) -> None:
+        _put(self._states[layer], slots, states)
+
+    def read(self, layer: int, span: Span) -> torch.Tensor:
+        return _get(self._states[layer], span)
+
+
+class _Int8Buffer:
+    """States rounded to 8 bits, each head of each token by its largest number."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> None:
+        self._dtype = dtype
+        self._states = torch.empty(shape, dtype=torch.int8, device=device)
+        self._scales = torch.empty((*shape[:-1], 1), dtype=torch.float32, device=device)
+
+    def write(self, layer: int, slots: slice | torch.Tensor, states: torch.Tensor) -> None:
+        states = states.float()
+        scales = states.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12).div_(_INT8_MAX)
+        _put(self._states[layer], slots, torch.round(states / scales).to(torch.int8))
+        _put(self._scales[layer], slots, scales)
+
+    def read(self, layer: int, span: Span) -> torch.Tensor:
+        return (_get(self._states[layer], span) * _get(self._scales[layer], span)).to(self._dtype)
+
+
+def _put(buffer: torch.Tensor, slots: slice | torch.Tensor, states: torch.Tensor) -> None:
+    """Writes [num_kv_heads, num_tokens, size] into [num_kv_heads, num_slots, size]."""
+    if isinstance(slots, slice):
+        buffer[:, slots] = states
+    else:
+        buffer.index_copy_(1, slots, states)
+
+
+def _get(buffer: torch.Tensor, span: Span) -> torch.Tensor:
+    """Reads [num_kv_heads, num_tokens, size] from [num_kv_heads, num_slots, size]."""
+    if span.blocks is not None:
+        num_heads, _, size = buffer.shape
+        in_blocks = buffer.view(num_heads, -1, BLOCK_SIZE * size)
+        buffer = in_blocks.index_select(1, span.blocks).view(num_heads, -1, size)
+    return buffer[:, span.start : span.end]

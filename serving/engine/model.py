@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
 from serving.engine.attention import RotaryTable, attend, causal_mask, rotate
-from serving.engine.kvcache import KVCache
+from serving.engine.kvcache import KVFormat, PagedStates, Span, kv_bytes_per_block, slots_of
+from serving.engine.norm import RmsNorm
 from serving.engine.quantize import FloatLinear, Int8Linear, Linear, WeightFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from serving.engine.batch import Chunk
     from serving.engine.config import ModelConfig
     from serving.models.weights import WeightSource
 
@@ -23,12 +26,12 @@ if TYPE_CHECKING:
 class Layer:
     """The weights of one layer, with the matrices that share an input joined into one."""
 
-    attention_norm: torch.Tensor
+    attention_norm: RmsNorm
     qkv: Linear
-    q_norm: torch.Tensor | None
-    k_norm: torch.Tensor | None
+    q_norm: RmsNorm | None
+    k_norm: RmsNorm | None
     output: Linear
-    mlp_norm: torch.Tensor
+    mlp_norm: RmsNorm
     gate_up: Linear
     down: Linear
 
@@ -39,6 +42,11 @@ class Model:
     Args:
         source: gives weights by their Hugging Face names.
         on_progress: called with (layers loaded, layers in all).
+        kv_format: how key/value states are held.
+
+    Attributes:
+        num_matrix_bytes: bytes of weights that one decode step reads.
+        kv_bytes_per_block: bytes of key/value states of `BLOCK_SIZE` tokens.
     """
 
     def __init__(
@@ -48,6 +56,8 @@ class Model:
         weight_format: WeightFormat,
         device: torch.device,
         on_progress: Callable[[int, int], None] | None = None,
+        *,
+        kv_format: KVFormat = KVFormat.AUTO,
     ) -> None:
         self.config = config
         self.weight_format = weight_format
@@ -60,81 +70,102 @@ class Model:
             self._layers.append(builder.layer(index))
             if on_progress:
                 on_progress(index + 1, config.num_layers)
-        self._norm = builder.vector("model.norm.weight", config.hidden_size)
+        self._norm = builder.norm("model.norm.weight", config.hidden_size)
         self._head = builder.head()
-        self._rotary = RotaryTable(config, device)
-
-    @property
-    def num_matrix_bytes(self) -> int:
-        """Bytes of weights that one decode step reads."""
-        layers = sum(
+        self._rotary = RotaryTable(config, self.dtype, device)
+        self._kv_format = kv_format
+        self.kv_bytes_per_block = kv_bytes_per_block(config, kv_format, self.dtype)
+        self.num_matrix_bytes = self._head.num_bytes + sum(
             part.num_bytes for layer in self._layers for part in (layer.qkv, layer.output, layer.gate_up, layer.down)
         )
-        return layers + self._head.num_bytes
 
-    def new_cache(self, capacity: int) -> KVCache:
-        """An empty cache for one sequence of at most `capacity` tokens."""
-        return KVCache(self.config, capacity, self.dtype, self.device)
+    def new_states(self, num_blocks: int) -> PagedStates:
+        """Room for the key/value states of so many blocks."""
+        return PagedStates(self.config, num_blocks, self._kv_format, self.dtype, self.device)
 
     @torch.inference_mode()
-    def forward(self, token_ids: Sequence[int], cache: KVCache, *, all_logits: bool = False) -> torch.Tensor:
-        """Computes tokens that follow those in the cache, and adds their states to it.
-
-        Args:
-            token_ids: at least one; the cache must have room for them.
-            all_logits: logits of every token instead of the last one's alone.
-
-        Returns:
-            float32 [vocab_size], or [num_tokens, vocab_size] with `all_logits`.
-        """
-        num_new, num_cached = len(token_ids), cache.length
-        cos, sin = (part.to(self.dtype) for part in self._rotary.at(num_cached, num_cached + num_new))
-        masks = {
-            window: causal_mask(num_new, num_cached, window, self.dtype, self.device)
-            for window in set(self.config.windows)
-        }
-        hidden = self._embeddings[torch.tensor(token_ids, device=self.device)].to(self.dtype)
+    def forward(self, chunks: Sequence[Chunk], states: PagedStates) -> torch.Tensor:
+        """See `Runner`."""
+        step = self._plan(chunks)
+        hidden = self._embeddings[step.token_ids].to(self.dtype)
         for index, layer in enumerate(self._layers):
-            hidden = hidden + self._attention(index, layer, hidden, cos, sin, masks, cache)
-            hidden = hidden + self._mlp(layer, hidden)
-        cache.advance(num_new)
-        if not all_logits:
-            hidden = hidden[-1:]
-        logits = self._head(self._normed(hidden, self._norm)).float()
-        return logits if all_logits else logits[0]
+            hidden += self._attention(index, layer, hidden, step, states)
+            hidden += self._mlp(layer, hidden)
+        if not len(step.logit_rows):
+            return torch.empty(0, self.config.vocab_size, device=self.device)
+        return self._head(self._norm(hidden[step.logit_rows])).float()
+
+    def _plan(self, chunks: Sequence[Chunk]) -> _Step:
+        positions = [range(chunk.num_cached, chunk.num_cached + len(chunk.token_ids)) for chunk in chunks]
+        cos, sin = self._rotary.at(positions[0] if len(chunks) == 1 else list(chain.from_iterable(positions)))
+        ends = list(accumulate(len(chunk.token_ids) for chunk in chunks))
+        rows = chain.from_iterable(range(end - chunk.num_logits, end) for chunk, end in zip(chunks, ends, strict=True))
+        token_ids = list(chain.from_iterable(chunk.token_ids for chunk in chunks))
+        return _Step(
+            token_ids=torch.tensor(token_ids, device=self.device),
+            num_tokens=[len(chunk.token_ids) for chunk in chunks],
+            cos=cos,
+            sin=sin,
+            slots=slots_of(chunks, self.device),
+            seen={window: [self._seen(chunk, window) for chunk in chunks] for window in set(self.config.windows)},
+            logit_rows=torch.tensor(list(rows), dtype=torch.int64, device=self.device),
+        )
+
+    def _seen(self, chunk: Chunk, window: int | None) -> tuple[Span, torch.Tensor | None]:
+        """What a chunk's tokens attend to in layers of a window, and the mask there."""
+        num_new = len(chunk.token_ids)
+        first = 0 if window is None else max(0, chunk.num_cached + 1 - window)
+        span = Span.of(chunk.blocks, first, chunk.num_cached + num_new, self.device)
+        return span, causal_mask(num_new, chunk.num_cached - first, window, self.dtype, self.device)
 
     def _attention(
-        self,
-        index: int,
-        layer: Layer,
-        hidden: torch.Tensor,
-        cos: torch.Tensor,
-        sin: torch.Tensor,
-        masks: dict[int | None, torch.Tensor | None],
-        cache: KVCache,
+        self, index: int, layer: Layer, hidden: torch.Tensor, step: _Step, states: PagedStates
     ) -> torch.Tensor:
         config = self.config
-        heads = layer.qkv(self._normed(hidden, layer.attention_norm)).view(len(hidden), -1, config.head_dim)
+        heads = layer.qkv(layer.attention_norm(hidden)).view(len(hidden), -1, config.head_dim)
         num_rotated = config.num_heads + config.num_kv_heads
-        rotated = rotate(self._head_normed(layer, heads[:, :num_rotated]), cos, sin)
-        keys, values = cache.append(
-            index, rotated[:, config.num_heads :].transpose(0, 1), heads[:, num_rotated:].transpose(0, 1)
-        )
-        return layer.output(attend(rotated[:, : config.num_heads], keys, values, masks[config.windows[index]]))
+        rotated = rotate(self._head_normed(layer, heads[:, :num_rotated]), step.cos, step.sin)
+        queries, keys = rotated[:, : config.num_heads], rotated[:, config.num_heads :]
+        states.write(index, step.slots, keys.transpose(0, 1), heads[:, num_rotated:].transpose(0, 1))
+        attended = [
+            attend(queries_of_chunk, *states.read(index, span), mask)
+            for queries_of_chunk, (span, mask) in zip(
+                torch.split(queries, step.num_tokens), step.seen[config.windows[index]], strict=True
+            )
+        ]
+        return layer.output(attended[0] if len(attended) == 1 else torch.cat(attended))
 
     def _head_normed(self, layer: Layer, heads: torch.Tensor) -> torch.Tensor:
         """Qwen3 normalises each query and key head before rotating it."""
         if layer.q_norm is None or layer.k_norm is None:
             return heads
         queries, keys = heads[:, : self.config.num_heads], heads[:, self.config.num_heads :]
-        return torch.cat((self._normed(queries, layer.q_norm), self._normed(keys, layer.k_norm)), dim=1)
+        return torch.cat((layer.q_norm(queries), layer.k_norm(keys)), dim=1)
 
     def _mlp(self, layer: Layer, hidden: torch.Tensor) -> torch.Tensor:
-        gate, up = layer.gate_up(self._normed(hidden, layer.mlp_norm)).chunk(2, dim=-1)
-        return layer.down(functional.silu(gate) * up)
+        gate, up = layer.gate_up(layer.mlp_norm(hidden)).chunk(2, dim=-1)
+        return layer.down(functional.silu(gate).mul_(up))
 
-    def _normed(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return functional.rms_norm(x, weight.shape, weight, self.config.rms_norm_eps)
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What all layers need to know of a step; tokens are those of all chunks, one chunk behind the other.
+
+    Attributes:
+        num_tokens: of each chunk.
+        cos, sin: of the tokens' positions, from `RotaryTable.at`.
+        slots: where the tokens' states go.
+        seen: for each window that layers have, what each chunk attends to and its mask.
+        logit_rows: the tokens whose logits are wanted.
+    """
+
+    token_ids: torch.Tensor
+    num_tokens: list[int]
+    cos: torch.Tensor
+    sin: torch.Tensor
+    slots: slice | torch.Tensor
+    seen: dict[int | None, list[tuple[Span, torch.Tensor | None]]]
+    logit_rows: torch.Tensor
 
 
 class _Builder:
@@ -168,18 +199,19 @@ class _Builder:
         gate_up = [(mlp + f"{part}_proj.weight", config.intermediate_size) for part in ("gate", "up")]
         down = [(mlp + "down_proj.weight", config.hidden_size)]
         return Layer(
-            attention_norm=self.vector(prefix + "input_layernorm.weight", config.hidden_size),
+            attention_norm=self.norm(prefix + "input_layernorm.weight", config.hidden_size),
             qkv=self._linear(qkv, config.hidden_size, biased=config.qkv_bias),
-            q_norm=self.vector(attention + "q_norm.weight", config.head_dim) if config.qk_norm else None,
-            k_norm=self.vector(attention + "k_norm.weight", config.head_dim) if config.qk_norm else None,
+            q_norm=self.norm(attention + "q_norm.weight", config.head_dim) if config.qk_norm else None,
+            k_norm=self.norm(attention + "k_norm.weight", config.head_dim) if config.qk_norm else None,
             output=self._linear([(attention + "o_proj.weight", config.hidden_size)], queries, biased=config.o_bias),
-            mlp_norm=self.vector(prefix + "post_attention_layernorm.weight", config.hidden_size),
+            mlp_norm=self.norm(prefix + "post_attention_layernorm.weight", config.hidden_size),
             gate_up=self._linear(gate_up, config.hidden_size, biased=config.mlp_bias),
             down=self._linear(down, config.intermediate_size, biased=config.mlp_bias),
         )
 
-    def vector(self, name: str, size: int) -> torch.Tensor:
-        return self._source.tensor(name, (size,)).to(self._device, self.dtype)
+    def norm(self, name: str, size: int) -> RmsNorm:
+        weight = self._source.tensor(name, (size,)).to(self._device, self.dtype)
+        return RmsNorm(weight, self._config.rms_norm_eps)
 
     def _linear(self, parts: list[tuple[str, int]], in_features: int, *, biased: bool) -> Linear:
         bias = torch.cat([self._bias(name, size) for name, size in parts]).to(self._device) if biased else None

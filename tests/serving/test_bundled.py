@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from serving.engine.batch import logits_of
 from serving.engine.quantize import WeightFormat
 from serving.models.fetch import BUNDLED_FILE
 from serving.runtime import Completion, FinishReason, Prompt, SamplingParams
@@ -84,7 +85,7 @@ def test_logits_equal_those_of_transformers(
     reference: Any, bundled_engines: dict[WeightFormat, Any], prompts: list[list[int]]
 ) -> None:
     engine = bundled_engines[WeightFormat.FLOAT32]
-    got = engine.model.forward(prompts[0], engine.model.new_cache(len(prompts[0])), all_logits=True)
+    got = logits_of(engine.model, prompts[0])
     expected = reference[0](torch.tensor([prompts[0]])).logits[0]
     torch.testing.assert_close(got, expected, rtol=2e-3, atol=2e-3)
 

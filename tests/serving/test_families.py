@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from serving.engine import engine as engine_module
+from serving.engine.batch import Chunk, logits_of
 from serving.engine.quantize import WeightFormat
 from serving.runtime import SamplingParams
 
@@ -50,13 +51,11 @@ def greedy(engine: engine_module.Engine, ids: list[int], num_tokens: int = NUM_T
     return engine.generate(ids, SamplingParams(max_new_tokens=num_tokens))
 
 
-def logits_of(engine: engine_module.Engine, ids: list[int]) -> torch.Tensor:
-    return engine.model.forward(ids, engine.model.new_cache(len(ids)), all_logits=True)
-
-
 def test_logits_and_greedy_tokens_equal_those_of_transformers(family: Any, prompt_ids: list[int]) -> None:
     engine = family.engine()
-    torch.testing.assert_close(logits_of(engine, prompt_ids), family.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        logits_of(engine.model, prompt_ids), family.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
+    )
     tokens = greedy(engine, prompt_ids)
     assert tokens == family.reference_greedy(prompt_ids, NUM_TOKENS)
     assert len(set(tokens)) > 5, "a model that repeats itself proves little"
@@ -67,12 +66,14 @@ def test_prefill_in_pieces_equals_prefill_at_once(
 ) -> None:
     engine = family.engine()
     at_once = greedy(engine, prompt_ids)
-    cache = engine.model.new_cache(len(prompt_ids))
+    states = engine.model.new_states(3)
     pieces = [
-        engine.model.forward(prompt_ids[start : start + 7], cache, all_logits=True)
+        engine.model.forward(
+            [Chunk(prompt_ids[start : start + 7], start, range(3), min(7, len(prompt_ids) - start))], states
+        )
         for start in range(0, len(prompt_ids), 7)
     ]
-    torch.testing.assert_close(torch.cat(pieces), logits_of(engine, prompt_ids), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(torch.cat(pieces), logits_of(engine.model, prompt_ids), rtol=1e-4, atol=1e-4)
     for size in (1, 7, 39):
         monkeypatch.setattr(engine_module, "PREFILL_PIECE", size)
         assert greedy(engine, prompt_ids) == at_once
@@ -103,7 +104,7 @@ def test_rope_settings_as_transformers_4_wrote_them_are_read(
     old = {key: value for key, value in rope.items() if key != "rope_theta"}
     file.write_text(json.dumps(config | {"rope_theta": rope["rope_theta"], "rope_scaling": old}))
     torch.testing.assert_close(
-        logits_of(model.engine(), prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
+        logits_of(model.engine().model, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
     )
 
 
@@ -115,7 +116,7 @@ def test_windows_as_transformers_4_wrote_them_are_read(tiny: Any, prompt_ids: li
     config.pop("layer_types", None)
     file.write_text(json.dumps({"sliding_window": 9} | config if name == "qwen2" else config))
     torch.testing.assert_close(
-        logits_of(model.engine(), prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
+        logits_of(model.engine().model, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
     )
 
 
@@ -138,7 +139,9 @@ def test_gguf_gives_the_same_tokens_as_the_folder_it_was_made_from(
     model = tiny(family_name, **settings)
     file = gguf_writer(model, model.folder.with_suffix(".gguf"), kind=kind)
     engine = model.engine(path=file)
-    torch.testing.assert_close(logits_of(engine, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        logits_of(engine.model, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
+    )
     assert greedy(engine, prompt_ids) == model.reference_greedy(prompt_ids, NUM_TOKENS)
     if kind == "F32":
         assert greedy(model.engine(), prompt_ids) == greedy(engine, prompt_ids)
@@ -150,7 +153,7 @@ def test_gguf_rope_factors_stand_for_llama3_scaling(tiny: Any, gguf_writer: Any,
     factors = plain / model.reference.model.rotary_emb.inv_freq
     file = gguf_writer(model, model.folder.with_suffix(".gguf"), rope_freqs=factors.tolist())
     torch.testing.assert_close(
-        logits_of(model.engine(path=file), prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
+        logits_of(model.engine(path=file).model, prompt_ids), model.reference_logits(prompt_ids), rtol=1e-4, atol=1e-4
     )
 
 
@@ -159,7 +162,7 @@ def test_rounded_weights_stay_close_to_float32_in_every_family(
     family: Any, prompt_ids: list[int], weight_format: WeightFormat
 ) -> None:
     """Cosine of the logits, over all positions: a swapped matrix or a lost bias gives far less."""
-    got = logits_of(family.engine(weight_format), prompt_ids)
+    got = logits_of(family.engine(weight_format).model, prompt_ids)
     similarity = torch.cosine_similarity(got, family.reference_logits(prompt_ids), dim=-1)
     assert similarity.mean() > 0.995
 

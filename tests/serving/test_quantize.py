@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from serving.engine import quantize
+from serving.engine.batch import logits_of
 from serving.engine.quantize import (
     DequantizedInt8,
     Int8Linear,
@@ -161,8 +162,7 @@ def test_int8_of_the_bundled_model_predicts_as_bf16_does(bundled_engines: dict[W
     distributions = {}
     for weight_format, engine in bundled_engines.items():
         ids = engine.tokenizer.encode(TEXT)
-        logits = engine.model.forward(ids, engine.model.new_cache(len(ids)), all_logits=True)
-        distributions[weight_format] = torch.log_softmax(logits, dim=-1)
+        distributions[weight_format] = torch.log_softmax(logits_of(engine.model, ids), dim=-1)
     assert len(ids) > 300
 
     def measure(got: WeightFormat, reference: WeightFormat) -> tuple[float, float]:
