@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from serving.engine.batch import BLOCK_SIZE
+
 if TYPE_CHECKING:
     from rag.bench.machine import Machine
+    from serving.engine.batch import Runner
     from serving.engine.config import ModelConfig
-    from serving.engine.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,17 @@ class Limits:
     kv_bytes_per_token: int
 
     @classmethod
-    def of(cls, model: Model, machine: Machine) -> Limits:
+    def of(cls, model: Runner, machine: Machine) -> Limits:
         """The limits of a loaded model on a measured machine."""
         rates = machine.gflop_per_s or {}
-        states = "float32" if model.dtype.itemsize > 2 else "bf16"  # noqa: PLR2004 - bytes of bfloat16
+        states = "float32" if model.weight_format.activation_dtype.itemsize > 2 else "bf16"  # noqa: PLR2004 - bytes of bfloat16
         return cls(
             config=model.config,
             read_gb_per_s=machine.read_gb_per_s or 0.0,
             matmul_gflop_per_s=rates[model.weight_format],
             attention_gflop_per_s=rates[states],
             weight_bytes=model.num_matrix_bytes,
-            kv_bytes_per_token=model.config.kv_bytes_per_token(model.dtype.itemsize),
+            kv_bytes_per_token=model.kv_bytes_per_block // BLOCK_SIZE,
         )
 
     def decode_gb(self, context: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from serving.engine.engine import PREFILL_PIECE
+from serving.engine.batch import BLOCK_SIZE, PIECE_TOKENS, Chunk
 from serving.models.load import load_runtime
 from serving.runtime import SamplingParams
 
@@ -28,22 +28,28 @@ class Ours:
             num_threads=subject.num_threads,
         )
         self.model = self.runtime.engine.model
-        self._cache = self.model.new_cache(subject.max_tokens)
+        self._blocks = range(-(-subject.max_tokens // BLOCK_SIZE))
+        self._states = self.model.new_states(len(self._blocks))
+        self._num_cached = 0
 
     def fill(self, token_ids: Sequence[int]) -> None:
         """See `Contender`; in pieces, as the engine does it."""
-        self._cache.length = 0
-        for start in range(0, len(token_ids), PREFILL_PIECE):
-            self.model.forward(token_ids[start : start + PREFILL_PIECE], self._cache)[0].item()
+        self._num_cached = 0
+        for start in range(0, len(token_ids), PIECE_TOKENS):
+            self._forward(token_ids[start : start + PIECE_TOKENS])
 
     def decode(self, num_steps: int) -> None:
         """See `Contender`."""
         for _ in range(num_steps):
-            self.model.forward([0], self._cache)[0].item()
+            self._forward([0])
 
     def shorten(self, num_tokens: int) -> None:
         """See `Contender`."""
-        self._cache.length -= num_tokens
+        self._num_cached -= num_tokens
+
+    def _forward(self, token_ids: Sequence[int]) -> None:
+        self.model.forward([Chunk(token_ids, self._num_cached, self._blocks)], self._states)[0, 0].item()
+        self._num_cached += len(token_ids)
 
     def ready(self, question: Question, *, cached: bool) -> None:
         """See `Contender`."""
