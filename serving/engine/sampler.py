@@ -6,24 +6,43 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from serving.errors import InvalidRequestError
+from serving.runtime import TokenLogprobs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from serving.engine.grammar import Grammar, GrammarCompiler
     from serving.runtime import SamplingParams
 
 
 _GREEDY_BELOW = 1e-5  # dividing by less overflows float32
+_NUCLEUS = 1024  # tokens looked at first for top-p; sorting a whole vocabulary takes as long as a small model's step
 
 
 class Sampler:
     """Chooses the tokens of one answer.
 
-    The steps and their order are those of transformers' `generate`: repetition penalty, temperature, top-k,
-    top-p, min-p, then a draw; or the likeliest token when the temperature is 0.
+    The steps and their order are those of transformers' `generate`: bias, repetition penalty, grammar, temperature,
+    top-k, top-p, min-p, then a draw; or the likeliest token when the temperature is 0.
+
+    Args:
+        params: with the seed of this answer; see `SamplingParams.for_answer`.
+        grammar: at the beginning of the answer, and this sampler's own.
+
+    Raises:
+        InvalidRequestError: the bias names a token that the model lacks.
     """
 
-    def __init__(self, params: SamplingParams, prompt_ids: Sequence[int], vocab_size: int) -> None:
+    def __init__(
+        self, params: SamplingParams, prompt_ids: Sequence[int], vocab_size: int, grammar: Grammar | None = None
+    ) -> None:
+        if max(params.logit_bias, default=0) >= vocab_size:
+            raise InvalidRequestError(f"logit_bias must name tokens below {vocab_size}, the size of the vocabulary")
         self._params = params
+        self._grammar = grammar
+        self._biased_ids = torch.tensor(list(params.logit_bias), dtype=torch.long)
+        self._biases = torch.tensor(list(params.logit_bias.values()), dtype=torch.float32)
         self._seen = torch.zeros(vocab_size, dtype=torch.bool)
         self._seen[list(prompt_ids)] = True
         self._generator = torch.Generator()
@@ -32,26 +51,83 @@ class Sampler:
         else:
             self._generator.manual_seed(params.seed)
 
+    @property
+    def is_plain_greedy(self) -> bool:
+        """Whether each token is just the likeliest by the logits, and nothing is to be told about it.
+
+        The engine may then take it itself, for many answers at once; it need not tell this sampler.
+        """
+        params = self._params
+        return (
+            params.temperature < _GREEDY_BELOW
+            and params.repetition_penalty == 1.0
+            and params.logprobs is None
+            and not params.logit_bias
+            and self._grammar is None
+        )
+
     def next(self, logits: torch.Tensor) -> int:
-        """The next token's id, from float32 logits [vocab_size]."""
-        logits = self._penalised(logits)
+        """The next token's id, from float32 logits [vocab_size], which are left as they are.
+
+        Call it once for each token of the answer, in their order.
+
+        Raises:
+            InvalidRequestError: the grammar turned out too complex; this answer cannot go on.
+        """
+        logits = self._adjusted(logits)
         if self._params.temperature < _GREEDY_BELOW:
             token_id = int(logits.argmax())
         else:
-            token_id = self._draw(logits.cpu() / self._params.temperature)
+            token_id = self._draw(restrict(logits.cpu() / self._params.temperature, self._params))
         self._seen[token_id] = True
+        if self._grammar is not None:
+            self._grammar.advance(token_id)
         return token_id
+
+    def logprobs(self, logits: torch.Tensor, token_id: int) -> TokenLogprobs | None:
+        """How likely a token is by float32 logits [vocab_size] as the model gave them; None if nobody asked."""
+        if self._params.logprobs is None:
+            return None
+        logprobs = torch.log_softmax(logits, dim=-1)
+        top = logprobs.topk(min(self._params.logprobs, len(logprobs)))
+        return TokenLogprobs(
+            token_id, float(logprobs[token_id]), tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
+        )
+
+    def _adjusted(self, logits: torch.Tensor) -> torch.Tensor:
+        if len(self._biased_ids):
+            logits = logits.index_add(0, self._biased_ids.to(logits.device), self._biases.to(logits.device))
+        logits = self._penalised(logits)
+        if self._grammar is not None:
+            logits = logits.masked_fill(~self._grammar.mask().to(logits.device), float("-inf"))
+        return logits
 
     def _penalised(self, logits: torch.Tensor) -> torch.Tensor:
         penalty = self._params.repetition_penalty
         if penalty == 1.0:
             return logits
+        self._seen = self._seen.to(logits.device)
         penalised = torch.where(logits > 0, logits / penalty, logits * penalty)
-        return torch.where(self._seen.to(logits.device), penalised, logits)
+        return torch.where(self._seen, penalised, logits)
 
     def _draw(self, logits: torch.Tensor) -> int:
-        kept = restrict(logits, self._params)
-        return int(torch.multinomial(torch.softmax(kept, dim=-1), 1, generator=self._generator))
+        """Inverts the distribution function at one random number: much faster than `torch.multinomial`."""
+        mass_up_to = torch.softmax(logits, dim=-1).cumsum(dim=-1, dtype=torch.float64)
+        at = torch.rand(1, generator=self._generator, dtype=torch.float64) * mass_up_to[-1]
+        return min(int(torch.searchsorted(mass_up_to, at, right=True)), len(logits) - 1)
+
+
+def make_samplers(
+    params: SamplingParams, prompt_ids: Sequence[int], vocab_size: int, grammars: GrammarCompiler
+) -> list[Sampler]:
+    """A sampler for each of the `n` answers to a prompt.
+
+    Raises:
+        InvalidRequestError: the parameters do not fit the model, or the grammar is refused.
+    """
+    return [
+        Sampler(params.for_answer(index), prompt_ids, vocab_size, grammars.grammar(params)) for index in range(params.n)
+    ]
 
 
 def restrict(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:
@@ -59,12 +135,22 @@ def restrict(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:
     if 0 < params.top_k < len(logits):
         logits = logits.masked_fill(logits < logits.topk(params.top_k).values[-1], float("-inf"))
     if params.top_p < 1.0:
-        ascending, order = logits.sort()
-        mass_up_to = torch.softmax(ascending, dim=-1).cumsum(dim=-1)
-        left_out = mass_up_to <= 1.0 - params.top_p
-        left_out[-1] = False
-        logits = logits.masked_fill(torch.zeros_like(left_out).scatter(0, order, left_out), float("-inf"))
+        logits = _nucleus(logits, params.top_p)
     if params.min_p > 0.0:
         probabilities = torch.softmax(logits, dim=-1)
         logits = logits.masked_fill(probabilities < params.min_p * probabilities.max(), float("-inf"))
     return logits
+
+
+def _nucleus(logits: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Logits of the likeliest tokens that together reach `top_p`, the others minus infinity."""
+    normaliser = logits.logsumexp(dim=-1)
+    for num_tokens in (min(_NUCLEUS, len(logits)), len(logits)):
+        values, ids = logits.topk(num_tokens)
+        probabilities = torch.exp(values - normaliser)
+        mass_up_to = probabilities.cumsum(dim=-1)
+        if mass_up_to[-1] >= top_p:
+            break
+    kept = mass_up_to - probabilities < top_p
+    kept[0] = True
+    return torch.full_like(logits, float("-inf")).scatter(0, ids[kept], values[kept])

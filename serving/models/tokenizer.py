@@ -69,6 +69,11 @@ class Tokenizer:
         """The id of a token by its spelling."""
         return self._template.token_to_id(token)
 
+    def to_json(self) -> str:
+        """The text of a `tokenizer.json` in which all that looks like a control token is declared as one."""
+        text: str = self._plain.to_str()
+        return text
+
     def stream(self) -> TokenStream:
         """A decoder for one answer."""
         return TokenStream(self._template)
