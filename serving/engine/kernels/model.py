@@ -1,0 +1,259 @@
+"""The decoder on the project's own kernels: the same face as `serving.engine.model.Model`, a whole step in one call.
+
+Its results do not depend on what else is computed in a step: a token's logits are the same to the bit alone, in a
+batch, in a piece of a prompt or as a draft that is verified.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from serving.engine.attention import rotary_frequencies
+from serving.engine.batch import BLOCK_SIZE
+from serving.engine.kernels.library import (
+    MAX_HEAD_DIM,
+    PARTS,
+    TILE,
+    ChunkStruct,
+    LayerStruct,
+    ModelStruct,
+    PackedLinear,
+    PartialStruct,
+    RowBuffers,
+    StepStruct,
+)
+from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from serving.engine.batch import Chunk
+    from serving.engine.config import ModelConfig
+    from serving.engine.kernels.library import Kernels
+    from serving.engine.quantize import WeightFormat
+    from serving.models.weights import WeightSource
+
+_SPAN = 256  # keys that attention.h sees at a time
+_MIN_ROWS = 16
+
+
+def supports(config: ModelConfig) -> bool:
+    """Whether the kernels know a model of these sizes."""
+    rows = (config.hidden_size, config.intermediate_size, config.num_heads * config.head_dim)
+    return all(size % 32 == 0 for size in rows) and config.head_dim % TILE == 0 and config.head_dim <= MAX_HEAD_DIM
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedStates:
+    """Key/value states in bfloat16, in the order that attention.h reads; memory is taken when it is first written.
+
+    Attributes:
+        keys: bits of bfloat16, [num_layers, num_blocks, num_kv_heads, head_dim / 2, 16, 2]; values likewise
+            [num_layers, num_blocks, num_kv_heads, 8, head_dim, 2].
+    """
+
+    keys: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
+    values: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
+
+
+class KernelModel:
+    """A decoder with weights in int8 or int4, see `serving.engine.batch.Runner`.
+
+    Args:
+        source: gives weights by their Hugging Face names.
+        on_progress: called with (layers loaded, layers in all).
+        num_threads: threads of the kernels' own pool; PyTorch's number if not given.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        source: WeightSource,
+        weight_format: WeightFormat,
+        kernels: Kernels,
+        on_progress: Callable[[int, int], None] | None = None,
+        num_threads: int | None = None,
+    ) -> None:
+        self.config = config
+        self.weight_format = weight_format
+        self.device = torch.device("cpu")
+        self.num_threads = num_threads or torch.get_num_threads()
+        self.kv_bytes_per_block = config.kv_bytes_per_token() * BLOCK_SIZE
+        self._kernels = kernels
+        self._weights = _Weights(config, source, weight_format, kernels, on_progress)
+        self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._buffers: _StepBuffers | None = None
+        self._seconds: ctypes.Array[ctypes.c_double] | None = None
+
+    @property
+    def num_matrix_bytes(self) -> int:
+        """Bytes of weights that one decode step reads."""
+        return self._weights.num_matrix_bytes
+
+    def new_states(self, num_blocks: int) -> BlockedStates:
+        """See `Runner`."""
+        config = self.config
+        front = (config.num_layers, num_blocks, config.num_kv_heads)
+        return BlockedStates(
+            np.zeros((*front, config.head_dim // 2, BLOCK_SIZE, 2), np.uint16),
+            np.zeros((*front, BLOCK_SIZE // 2, config.head_dim, 2), np.uint16),
+        )
+
+    def forward(self, chunks: Sequence[Chunk], states: BlockedStates) -> torch.Tensor:
+        """See `Runner`."""
+        num_rows = sum(len(chunk.token_ids) for chunk in chunks)
+        self._make_room(num_rows, max(chunk.num_cached + len(chunk.token_ids) for chunk in chunks))
+        step = _Step(self.config, chunks)
+        logits = torch.empty(len(step.logit_rows), self.config.vocab_size)
+        assert self._buffers is not None  # noqa: S101 - made by _make_room
+        struct = self._buffers.struct(step, states, logits, self.num_threads)
+        struct.seconds = self._seconds
+        self._kernels.forward(self._weights.struct, struct)
+        return logits
+
+    def start_profile(self) -> None:
+        """Measures from now on where the time of a step goes."""
+        self._seconds = (ctypes.c_double * len(PARTS))()
+
+    def profile(self) -> dict[str, float]:
+        """Seconds spent in each part of the steps since `start_profile`, and stops measuring."""
+        seconds, self._seconds = self._seconds, None
+        return dict(zip(PARTS, seconds or (), strict=False))
+
+    def _make_room(self, num_rows: int, num_positions: int) -> None:
+        if self._buffers is None or num_rows > self._buffers.num_rows:
+            wanted = max(_MIN_ROWS, 1 << (num_rows - 1).bit_length())
+            self._buffers = _StepBuffers(self.config, wanted, self.num_threads)
+        if self._tables is None or num_positions > len(self._tables[0]):
+            angles = torch.outer(
+                torch.arange(max(1024, 1 << (num_positions - 1).bit_length()), dtype=torch.float32),
+                rotary_frequencies(self.config),
+            )
+            self._tables = (angles.cos(), angles.sin())
+            self._weights.struct.cosines = self._tables[0].data_ptr()
+            self._weights.struct.sines = self._tables[1].data_ptr()
+
+
+class _Weights:
+    """The model's weights in the kernels' order, and the structure that points to them."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        source: WeightSource,
+        weight_format: WeightFormat,
+        kernels: Kernels,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._config = config
+        self._source = source
+        self._kernels = kernels
+        self._bits = weight_format.bits
+        self._held: list[torch.Tensor | PackedLinear] = []  # the structures hold bare addresses
+        self.num_matrix_bytes = 0
+        self._layers = (LayerStruct * config.num_layers)()
+        for index in range(config.num_layers):
+            self._layers[index] = self._layer(index)
+            if on_progress:
+                on_progress(index + 1, config.num_layers)
+        head = self._packed(head_matrix(config), two_digits=True)
+        embeddings = head
+        if not config.tie_embeddings:
+            embeddings = self._packed(Matrix(((EMBEDDINGS, config.vocab_size),), config.hidden_size), is_read=False)
+        self.struct = ModelStruct(
+            *(config.num_layers, config.hidden_size, config.intermediate_size),
+            *(config.num_heads, config.num_kv_heads, config.head_dim, config.rms_norm_eps),
+            *(self._layers, embeddings.struct, head.struct, self._vector(NORM, config.hidden_size), None, None),
+        )
+
+    def _layer(self, index: int) -> LayerStruct:
+        config, layout = self._config, layer_layout(self._config, index)
+        num_tiles = config.intermediate_size // TILE
+        turns = [tile for pair in zip(range(num_tiles), range(num_tiles, 2 * num_tiles), strict=True) for tile in pair]
+        return LayerStruct(
+            self._packed(layout.qkv).struct,
+            self._packed(layout.output).struct,
+            self._packed(layout.gate_up, order=turns).struct,
+            self._packed(layout.down).struct,
+            self._vector(layout.attention_norm, config.hidden_size),
+            self._vector(layout.mlp_norm, config.hidden_size),
+            self._vector(layout.q_norm, config.head_dim),
+            self._vector(layout.k_norm, config.head_dim),
+            config.windows[index] or 0,
+        )
+
+    def _packed(
+        self, matrix: Matrix, *, order: Sequence[int] | None = None, two_digits: bool = False, is_read: bool = True
+    ) -> PackedLinear:
+        biases = [self._source.tensor(name, (size,)).float() for name, size in matrix.bias_parts]
+        bias = torch.cat(biases) if biases else None
+        weight = self._source.grouped(list(matrix.parts), matrix.columns, self._bits)
+        packed = PackedLinear(self._kernels, weight, bias, order=order, two_digits=two_digits)
+        self._held.append(packed)
+        self.num_matrix_bytes += packed.num_bytes if is_read else 0
+        return packed
+
+    def _vector(self, name: str | None, size: int) -> int | None:
+        if name is None:
+            return None
+        vector = self._source.tensor(name, (size,)).float().contiguous()
+        self._held.append(vector)
+        return vector.data_ptr()
+
+
+class _Step:
+    """A step's numbers as the kernels take them."""
+
+    def __init__(self, config: ModelConfig, chunks: Sequence[Chunk]) -> None:
+        self.chunks = (ChunkStruct * len(chunks))()
+        self.tables = [np.array(chunk.blocks, np.int32) for chunk in chunks]
+        self.num_partials = 0
+        positions, logit_rows, row = [], [], 0
+        for index, chunk in enumerate(chunks):
+            num_tokens = len(chunk.token_ids)
+            end = chunk.num_cached + num_tokens
+            table = self.tables[index]
+            self.chunks[index] = ChunkStruct(row, num_tokens, chunk.num_cached, table.ctypes.data)
+            positions.append(np.arange(chunk.num_cached, end, dtype=np.int32))
+            logit_rows.append(np.arange(row + num_tokens - chunk.num_logits, row + num_tokens, dtype=np.int32))
+            self.num_partials += num_tokens * config.num_heads * ((end - 1) // _SPAN + 1)
+            row += num_tokens
+        self.num_rows = row
+        self.token_ids = np.concatenate([np.asarray(chunk.token_ids, np.int32) for chunk in chunks])
+        self.positions = np.concatenate(positions)
+        self.logit_rows = np.concatenate(logit_rows)
+
+
+class _StepBuffers:
+    """What a step computes on the way; kept from step to step."""
+
+    def __init__(self, config: ModelConfig, num_rows: int, num_threads: int) -> None:
+        queries = config.num_heads * config.head_dim
+        self.num_rows = num_rows
+        self._hidden = torch.empty(num_rows, config.hidden_size)
+        self._qkv = torch.empty(num_rows, queries + 2 * config.num_kv_heads * config.head_dim)
+        self._attended = torch.empty(num_rows, queries)
+        self._gated = torch.empty(num_rows, config.intermediate_size)
+        self._queries = torch.empty(num_rows, queries, dtype=torch.bfloat16)
+        self._rows = RowBuffers(num_rows, max(config.hidden_size, queries, config.intermediate_size), num_threads)
+        self._partials = torch.empty(0, dtype=torch.uint8)
+
+    def struct(self, step: _Step, states: BlockedStates, logits: torch.Tensor, num_threads: int) -> StepStruct:
+        """The structure of a step on these buffers; all that it points to outlives the call by its holders."""
+        partial_bytes = step.num_partials * ctypes.sizeof(PartialStruct)
+        if partial_bytes > len(self._partials):
+            self._partials = torch.empty(partial_bytes, dtype=torch.uint8)
+        struct = StepStruct(
+            *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads),
+            *(step.token_ids.ctypes.data, step.positions.ctypes.data, step.logit_rows.ctypes.data),
+            *(step.chunks, states.keys.ctypes.data, states.values.ctypes.data, states.keys[0].size),
+            *(self._hidden.data_ptr(), self._qkv.data_ptr(), self._attended.data_ptr(), self._gated.data_ptr()),
+            *(self._queries.data_ptr(), self._rows.quantized, self._partials.data_ptr()),
+            *(self._rows.scratch, self._rows.scratch_bytes, logits.data_ptr()),
+        )
+        return struct
