@@ -1,118 +1,170 @@
-"""Kept prefixes change no token, are reported, and stay within their budget."""
+"""Blocks of beginnings that come again are found, kept in order of use, and never leaked."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Any
-
-import pytest
-import torch
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from serving.engine.engine import EncodedPrompt, Engine
-from serving.engine.kvcache import KVStates
-from serving.engine.prefix import PrefixCache
-from serving.runtime import Completion, Prompt, SamplingParams, TextPiece
+from serving.engine.batch import BLOCK_SIZE
+from serving.engine.blocks import BlockPool
+from serving.engine.prefix import NoPrefixCache, RadixTree
 
-UNIT = 2 * 4  # bytes of keys and values of one token below
-
-
-def states(num_tokens: int) -> KVStates:
-    shape = (1, 1, num_tokens, 1)
-    return KVStates(torch.zeros(shape), torch.zeros(shape))
+NUM_BLOCKS = 16
+LETTERS = st.text("abc", min_size=1, max_size=6)  # a letter stands for a block's tokens
 
 
-def ask(engine: Engine, prompt: EncodedPrompt) -> tuple[str, Completion]:
-    events = list(engine.stream(prompt, SamplingParams(max_new_tokens=12)))
-    text = "".join(event.text for event in events if isinstance(event, TextPiece))
-    assert isinstance(events[-1], Completion)
-    return text, events[-1]
+def tokens(letters: str, tail: int = 0) -> list[int]:
+    """Blocks that differ in their last token only, and a part of another."""
+    full = [token for letter in letters for token in [*[7] * (BLOCK_SIZE - 1), ord(letter)]]
+    return full + [7] * tail
 
 
-@given(
-    budget=st.integers(0, 12),
-    steps=st.lists(st.tuples(st.sampled_from("get put".split()), st.integers(0, 5)), max_size=40),
-)
-def test_the_cache_behaves_as_its_plain_model(budget: int, steps: list[tuple[str, int]]) -> None:
-    """Key n stands for n + 1 tokens; the model is an ordered dictionary, least recently used first."""
-    cache, model = PrefixCache(budget * UNIT), OrderedDict[int, KVStates]()
-    for step, key in steps:
-        ids = range(key + 1)
-        if step == "get":
-            if key in model:
-                model.move_to_end(key)
-            assert cache.get(ids) is model.get(key)
+class Cache(RuleBasedStateMachine):
+    """The model is a dict from the letters up to and including a block to (time of last use, -depth, block)."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool = BlockPool(NUM_BLOCKS)
+        self.running = []
+        self.kept = {}
+        self.time = 0
+        self.tree = RadixTree(self.pool)
+
+    def use(self, letters):
+        """Notes the use of what is kept of these letters, and gives the blocks."""
+        self.time += 1
+        blocks = []
+        while (key := letters[: len(blocks) + 1]) in self.kept and len(key) > len(blocks):
+            blocks.append(self.kept[key][2])
+            self.kept[key] = (self.time, -len(key), blocks[-1])
+        return blocks
+
+    @rule(letters=LETTERS, tail=st.integers(0, BLOCK_SIZE - 1), most=st.integers(0, 99), keep=st.booleans())
+    def begin(self, letters, tail, most, keep):
+        """A sequence begins with what is kept, and gets blocks of its own for the rest; others may have to go."""
+        blocks = self.tree.match(tokens(letters, tail), most)
+        assert blocks == self.use(letters[: most // BLOCK_SIZE])
+        self.running.append((letters, tail, blocks))
+        missing = len(letters) + (tail > 0) - len(blocks)
+        self.evict(max(0, missing - self.pool.num_free))
+        own = self.pool.allocate(missing)
+        if own is None:
+            self.end(-1, keep=False)
         else:
-            fresh = states(key + 1)
-            cache.put(ids, fresh)
-            if key + 1 <= budget:
-                model.pop(key, None)
-                model[key] = fresh
-                while sum(kept + 1 for kept in model) > budget:
-                    model.popitem(last=False)
-        assert cache.num_bytes == sum(kept + 1 for kept in model) * UNIT <= budget * UNIT
+            blocks += own
+            if keep:
+                self.keep(-1)
+
+    @precondition(lambda self: self.running)
+    @rule(number=st.integers(0, 9), keep=st.booleans())
+    def end(self, number, keep):
+        number %= len(self.running)
+        if keep:
+            self.keep(number)
+        self.pool.release(self.running.pop(number)[2])
+
+    def keep(self, number):
+        letters, tail, blocks = self.running[number]
+        self.tree.insert(tokens(letters, tail), blocks)
+        self.use(letters)
+        for depth in range(1, len(letters) + 1):
+            self.kept.setdefault(letters[:depth], (self.time, -depth, blocks[depth - 1]))
+
+    @rule(wanted=st.integers(0, 4))
+    def evict(self, wanted):
+        in_use = {block for _, _, blocks in self.running for block in blocks}
+        freed = 0
+        while freed < wanted:
+            leaves = [key for key in self.kept if not any(key == other[:-1] for other in self.kept)]
+            free = [key for key in leaves if self.kept[key][2] not in in_use]
+            if not free:
+                break
+            del self.kept[min(free, key=self.kept.__getitem__)]
+            freed += 1
+        assert self.tree.num_evictable(wanted) == freed
+        assert self.tree.evict(wanted) == freed
+
+    def teardown(self):
+        self.tree.clear()
+        self.pool.check([blocks for _, _, blocks in self.running])
+
+    @invariant()
+    def the_books_agree(self):
+        self.pool.check([self.tree.blocks(), *(blocks for _, _, blocks in self.running)])
+        assert sorted(self.tree.blocks()) == sorted(block for _, _, block in self.kept.values())
+        assert self.tree.num_blocks == len(self.kept)
 
 
-def test_the_least_recently_used_goes_first_and_clear_forgets_all() -> None:
-    cache = PrefixCache(4 * UNIT)
-    cache.put([1, 1], states(2))
-    cache.put([2, 2], states(2))
-    assert cache.get([1, 1])
-    cache.put([3], states(1))
-    assert cache.get([2, 2]) is None
-    assert cache.get([1, 1])
-    assert cache.get([3])
-    cache.clear()
-    assert cache.num_bytes == 0
-    assert cache.get([3]) is None
+TestCache = Cache.TestCase
+TestCache.settings = settings(stateful_step_count=30)
 
 
-def test_answers_are_the_same_with_and_without_reuse_and_report_it(tiny_engine: Any) -> None:
-    reusing = tiny_engine.engine()
-    plain = tiny_engine.runtime(prefix_budget_bytes=0).engine
-    instructions = tuple(range(10, 60))
-    for number in range(5):
-        prompt = EncodedPrompt(instructions, tuple(range(100 + 7 * number, 130 + 7 * number)))
-        text, completion = ask(reusing, prompt)
-        plain_text, plain_completion = ask(plain, prompt)
-        assert text == plain_text
-        assert completion.cached_tokens == (len(instructions) if number else 0)
-        assert plain_completion.cached_tokens == 0
-        assert completion.prompt_tokens == plain_completion.prompt_tokens == 80
-    assert plain.prefixes.num_bytes == 0
-    assert reusing.prefixes.num_bytes == len(instructions) * reusing.model.config.kv_bytes_per_token(4)
+def kept(tree: RadixTree, pool: BlockPool, letters: str) -> list[int]:
+    """Keeps blocks of a sequence that nobody goes on with."""
+    blocks = pool.allocate(len(letters))
+    tree.insert(tokens(letters), blocks)
+    pool.release(blocks)
+    return blocks
 
 
-def test_kept_states_are_not_changed_by_the_sequences_that_begin_with_them(tiny_engine: Any) -> None:
-    engine = tiny_engine.engine()
-    instructions = tuple(range(10, 40))
-    engine.keep_prefix(instructions)
-    kept = engine.prefixes.get(instructions)
-    before = kept.keys.clone(), kept.values.clone()
-    ask(engine, EncodedPrompt(instructions, (100, 101)))
-    assert torch.equal(kept.keys, before[0])
-    assert torch.equal(kept.values, before[1])
+def matched(tree: RadixTree, pool: BlockPool, letters: str) -> list[int]:
+    blocks = tree.match(tokens(letters), len(letters) * BLOCK_SIZE)
+    pool.release(blocks)
+    return blocks
 
 
-def test_warming_up_makes_the_first_question_reuse_the_instructions(tiny_engine: Any) -> None:
-    runtime = tiny_engine.runtime()
-    runtime.warm_up("answer the question")
-    prompt = Prompt("answer the question", ("the valve is in the pump",), "what is the torque?")
-    completion = list(runtime.stream(prompt, SamplingParams(max_new_tokens=3)))[-1]
-    assert completion.cached_tokens == len(runtime.encode(prompt).prefix) > 5
-    runtime.close()
-    assert runtime.engine.prefixes.num_bytes == 0
+def test_a_conversation_goes_on_where_it_was_and_branches_where_it_differs() -> None:
+    pool = BlockPool(10)
+    tree = RadixTree(pool)
+    first = kept(tree, pool, "abc")
+    assert matched(tree, pool, "abcd") == first
+    assert matched(tree, pool, "abd") == first[:2]
+    assert matched(tree, pool, "bc") == []
+    blocks = pool.allocate(3)
+    tree.insert(tokens("abd"), blocks)
+    assert matched(tree, pool, "abd") == [*first[:2], blocks[2]]
+    assert pool.references(blocks[0]) == 1, "the tree has a block for these tokens, so this one stays the caller's"
+    pool.release(blocks)
+    pool.check([tree.blocks()])
 
 
-def test_a_prompt_that_is_all_prefix_is_answered_twice_alike(tiny_engine: Any) -> None:
-    engine = tiny_engine.engine()
-    prompt = EncodedPrompt(tuple(range(10, 40)), ())
-    assert ask(engine, prompt)[0] == ask(engine, prompt)[0] == ask(engine, EncodedPrompt((), prompt.prefix))[0]
+def test_a_match_leaves_tokens_to_compute() -> None:
+    pool = BlockPool(4)
+    tree = RadixTree(pool)
+    first = kept(tree, pool, "ab")
+    assert tree.match(tokens("ab"), 2 * BLOCK_SIZE - 1) == first[:1]
 
 
-@pytest.mark.parametrize("budget", [0, 1])
-def test_states_larger_than_the_budget_are_not_kept(tiny_engine: Any, budget: int) -> None:
-    engine = tiny_engine.runtime(prefix_budget_bytes=budget).engine
-    engine.keep_prefix((10, 11, 12))
-    assert engine.prefixes.num_bytes == 0
+def test_the_end_of_what_was_used_longest_ago_goes_first() -> None:
+    pool = BlockPool(8)
+    tree = RadixTree(pool)
+    for letters in "abcd ax bx".split():
+        kept(tree, pool, letters)
+    matched(tree, pool, "abc")
+    assert tree.evict(1) == 1
+    assert matched(tree, pool, "abcd") == matched(tree, pool, "abc")
+    assert tree.evict(2) == 2
+    assert [len(matched(tree, pool, letters)) for letters in "ax bx abc".split()] == [1, 1, 3]
+
+
+def test_blocks_in_use_and_those_before_them_are_not_evicted() -> None:
+    pool = BlockPool(8)
+    tree = RadixTree(pool)
+    kept(tree, pool, "abcd")
+    in_use = tree.match(tokens("ab"), 2 * BLOCK_SIZE)
+    assert tree.num_evictable(8) == tree.evict(8) == 2
+    assert tree.blocks() == in_use
+    tree.clear()
+    assert pool.num_free == 6, "what a sequence holds is not freed under it"
+    pool.release(in_use)
+    assert pool.num_free == 8
+
+
+def test_the_plain_twin_keeps_nothing() -> None:
+    pool = BlockPool(4)
+    cache = NoPrefixCache(pool)
+    kept(cache, pool, "ab")
+    assert matched(cache, pool, "ab") == []
+    assert (cache.num_blocks, cache.evict(4)) == (0, 0)
+    assert pool.num_free == 4
