@@ -110,15 +110,15 @@ def matmul_gflop_per_s(device: torch.device, weight_format: WeightFormat) -> flo
     """Speed of large products by the very code that the engine uses for the format."""
     import torch
 
-    from serving.engine.quantize import FloatLinear, Int8Linear, WeightFormat, quantize_rows
+    from serving.engine.grouped import quantize_groups
+    from serving.engine.quantize import FloatLinear, WeightFormat, grouped_linear
 
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(_MATMUL_SIZE, _MATMUL_SIZE, generator=generator)
     x = torch.randn(_MATMUL_ROWS, _MATMUL_SIZE, generator=generator)
     x = x.to(device, weight_format.activation_dtype)
-    if weight_format is WeightFormat.INT8:
-        values, scale = quantize_rows(weight)
-        linear: Int8Linear | FloatLinear = Int8Linear(values.to(device), scale.to(device), None)
+    if weight_format.bits is not None:
+        linear = grouped_linear(quantize_groups(weight, weight_format.bits).to(device), _MATMUL_SIZE, None)
     else:
         linear = FloatLinear(weight.to(device), None, weight_format.activation_dtype)
     digits = 2 if weight_format is WeightFormat.INT8 else 1  # the engine multiplies both digits of its activations

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 GROUP_SIZE = 32
 ZERO_POINT = {4: 8, 8: 128}  # the value that stands for 0 where a weight has no mins
@@ -85,8 +85,16 @@ class GroupedWeight:
 
     def to(self, device: torch.device) -> GroupedWeight:
         """The same weights on a device."""
-        mins = None if self.mins is None else self.mins.to(device)
-        return GroupedWeight(self.values.to(device), self.scales.to(device), mins)
+        return self.mapped(lambda rows: rows.to(device))
+
+    def rows(self, which: slice | torch.Tensor) -> GroupedWeight:
+        """Some of the rows."""
+        return self.mapped(lambda part: part[which])
+
+    def mapped(self, change: Callable[[torch.Tensor], torch.Tensor]) -> GroupedWeight:
+        """Values, scales and mins each changed in the same way, as by taking or moving rows."""
+        mins = None if self.mins is None else change(self.mins)
+        return GroupedWeight(change(self.values), change(self.scales), mins)
 
     def tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Values, scales, and mins where there are any, by name."""

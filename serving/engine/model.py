@@ -12,7 +12,7 @@ from torch.nn import functional
 from serving.engine.attention import RotaryTable, attend, causal_mask, rotate
 from serving.engine.kvcache import KVFormat, PagedStates, Span, kv_bytes_per_block, slots_of
 from serving.engine.norm import RmsNorm
-from serving.engine.quantize import FloatLinear, Int8Linear, Linear, WeightFormat
+from serving.engine.quantize import FloatLinear, Linear, WeightFormat, grouped_linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from serving.engine.batch import Chunk
     from serving.engine.config import ModelConfig
     from serving.models.weights import WeightSource
+
+EMBEDDINGS = "model.embed_tokens.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Model:
         self.device = device
         self.dtype = weight_format.activation_dtype
         builder = _Builder(config, source, weight_format, device)
-        self._embeddings = builder.embeddings()
+        self._embed = builder.embeddings()
         self._layers: list[Layer] = []
         for index in range(config.num_layers):
             self._layers.append(builder.layer(index))
@@ -87,7 +89,7 @@ class Model:
     def forward(self, chunks: Sequence[Chunk], states: PagedStates) -> torch.Tensor:
         """See `Runner`."""
         step = self._plan(chunks)
-        hidden = self._embeddings[step.token_ids].to(self.dtype)
+        hidden = self._embed(step.token_ids).to(self.dtype)
         for index, layer in enumerate(self._layers):
             hidden += self._attention(index, layer, hidden, step, states)
             hidden += self._mlp(layer, hidden)
@@ -180,14 +182,17 @@ class _Builder:
         self._device = device
         self.dtype = weight_format.activation_dtype
 
-    def embeddings(self) -> torch.Tensor:
-        exact = self._format is WeightFormat.FLOAT32
-        shape = (self._config.vocab_size, self._config.hidden_size)
-        table = self._source.tensor("model.embed_tokens.weight", shape)
-        return table.to(self._device, torch.float32 if exact else torch.bfloat16)
+    def embeddings(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Gives the embeddings of token ids."""
+        rows, columns = self._config.vocab_size, self._config.hidden_size
+        if self._format.bits is not None:
+            grouped = self._source.grouped([(EMBEDDINGS, rows)], columns, self._format.bits).to(self._device)
+            return lambda token_ids: grouped.rows(token_ids).dequantize()[:, :columns]
+        table = self._source.tensor(EMBEDDINGS, (rows, columns)).to(self._device, self.dtype)
+        return lambda token_ids: functional.embedding(token_ids, table)
 
     def head(self) -> Linear:
-        name = "model.embed_tokens.weight" if self._config.tie_embeddings else "lm_head.weight"
+        name = EMBEDDINGS if self._config.tie_embeddings else "lm_head.weight"
         return self._linear([(name, self._config.vocab_size)], self._config.hidden_size, biased=False)
 
     def layer(self, index: int) -> Layer:
@@ -215,9 +220,9 @@ class _Builder:
 
     def _linear(self, parts: list[tuple[str, int]], in_features: int, *, biased: bool) -> Linear:
         bias = torch.cat([self._bias(name, size) for name, size in parts]).to(self._device) if biased else None
-        if self._format is WeightFormat.INT8:
-            values, scale = self._source.int8_rows(parts, in_features)
-            return Int8Linear(values.to(self._device), scale.to(self._device), bias)
+        if self._format.bits is not None:
+            weight = self._source.grouped(parts, in_features, self._format.bits)
+            return grouped_linear(weight.to(self._device), in_features, bias)
         weights = [self._source.tensor(name, (size, in_features)) for name, size in parts]
         return FloatLinear(torch.cat(weights).to(self._device), bias, self.dtype)
 

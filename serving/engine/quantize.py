@@ -1,10 +1,6 @@
-"""Weight formats of the linear layers: float32 and bfloat16 as they are, int8 with integer matrix products.
+"""Weight formats of the linear layers: float32 and bfloat16 as they are, 8 and 4 bits in groups of 32.
 
-int8: weights are rounded to 8 bits with one scale per output channel, activations as they come to two 8-bit digits
-with one scale per token. Small models have activations that one digit cannot hold (SmolLM2-135M: a KL divergence of
-0.04 to float32 with one, 0.005 with two, which is what the weights alone cost). Both digits go through one product as
-twice the rows, so decoding reads the weights once all the same. On x86 it runs on oneDNN's prepacked integer kernel;
-where that is missing or fails its check, on `torch._int_mm`, or on the weights turned back to floats.
+What stands here runs everywhere PyTorch does; where a C compiler is at hand, `serving.engine.kernels` is used instead.
 """
 
 from __future__ import annotations
@@ -17,12 +13,15 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch.nn import functional
 
+from serving.engine.int4 import Int4Linear
+from serving.engine.int8 import Int8Linear
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger = logging.getLogger(__name__)
+    from serving.engine.grouped import GroupedWeight
 
-_LOW_DIGIT = 254.0  # one step of the high digit, in steps of the low one
+logger = logging.getLogger(__name__)
 
 
 class WeightFormat(StrEnum):
@@ -31,10 +30,16 @@ class WeightFormat(StrEnum):
     FLOAT32 = "float32"
     BF16 = "bf16"
     INT8 = "int8"
+    INT4 = "int4"
+
+    @property
+    def bits(self) -> int | None:
+        """Bits of a weight in groups; None for float formats."""
+        return {WeightFormat.INT8: 8, WeightFormat.INT4: 4}.get(self)
 
     @property
     def activation_dtype(self) -> torch.dtype:
-        """The type of everything between two matrices; int8 products give float32."""
+        """The type of everything between two matrices; products with grouped weights give float32."""
         return torch.bfloat16 if self is WeightFormat.BF16 else torch.float32
 
     @property
@@ -99,133 +104,11 @@ def packed_bf16_works() -> bool:
         return False
 
 
-class Int8Linear:
-    """int8 weights with a scale per output channel, int8 activations with a scale per token."""
+def grouped_linear(weight: GroupedWeight, in_features: int, bias: torch.Tensor | None) -> Linear:
+    """A matrix in groups on PyTorch's own kernels for its bits.
 
-    def __init__(self, weight: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor | None) -> None:
-        self._bias = None if bias is None else bias.float()
-        self._matmul = best_int8_kernel(weight.device.type)(weight, scale)
-        self.num_bytes = weight.nbytes + scale.nbytes
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Linear`."""
-        product = self._matmul(x)
-        return product if self._bias is None else product.add_(self._bias)
-
-
-def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rounds each row to int8 with its own scale.
-
-    Returns:
-        int8 values in [-127, 127], [rows, columns], and float32 scales, [rows], so that `values * scale[:, None]`
-        is the weight to within half a scale.
+    Args:
+        in_features: the matrix's columns without their padding.
     """
-    weight = weight.float()
-    scale = weight.abs().amax(dim=1).clamp_min(1e-12) / 127.0
-    values = torch.round(weight / scale.unsqueeze(1)).clamp_(-127, 127).to(torch.int8)
-    return values, scale
-
-
-class OneDnnInt8:
-    """oneDNN's prepacked int8 product. It takes unsigned activations; signed ones fall to a slow reference path."""
-
-    name = "onednn"
-    _ZERO_POINT = 128
-
-    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
-        self._packed = torch.ops.onednn.qlinear_prepack(weight.contiguous(), None)
-        self._scale = scale / 127.0
-        self._weight_zero_point = torch.zeros(len(scale), dtype=torch.int32)
-        self._offset = torch.tensor(self._ZERO_POINT + 0.5)  # conversion to an integer cuts off: this makes it round
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Linear`."""
-        peak = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12)
-        shifted = torch.addcdiv(self._offset, x, peak, value=127.0)
-        high = shifted.to(torch.uint8)
-        low = torch.sub(shifted, high).mul_(_LOW_DIGIT).add_(1.5).to(torch.uint8)
-        product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            torch.cat((high, low)),
-            1.0,
-            self._ZERO_POINT,
-            self._packed,
-            self._scale,
-            self._weight_zero_point,
-            None,
-            1.0,
-            0,
-            torch.float32,
-            "none",
-            [],
-            "",
-        )
-        return _joined(product, peak)
-
-
-class TorchInt8:
-    """PyTorch's public integer product; sums stay exact in int32."""
-
-    name = "int_mm"
-    _MIN_ROWS = 17  # CUDA's kernel asks for more than 16
-
-    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
-        self._weight = weight.t()
-        self._scale = scale / 127.0
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Linear`."""
-        peak = x.abs().amax(dim=-1, keepdim=True).clamp_min_(1e-12)
-        scaled = x / peak * 127.0
-        high = torch.round(scaled)
-        digits = torch.cat((high, torch.round((scaled - high) * _LOW_DIGIT))).to(torch.int8)
-        missing = max(0, self._MIN_ROWS - len(digits))
-        padded = functional.pad(digits, (0, 0, 0, missing)) if missing else digits
-        product = torch._int_mm(padded, self._weight)[: len(digits)]  # noqa: SLF001 - PyTorch's only integer matmul
-        return _joined(product * self._scale, peak)
-
-
-class DequantizedInt8:
-    """The int8 weights turned back to floats: what is left where no integer kernel works."""
-
-    name = "dequantized"
-
-    def __init__(self, weight: torch.Tensor, scale: torch.Tensor) -> None:
-        self._weight = (weight.float() * scale.unsqueeze(1)).to(torch.bfloat16)
-
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """See `Linear`."""
-        return functional.linear(x.to(torch.bfloat16), self._weight).float()
-
-
-def _joined(product: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-    """Products of high digits and of low digits, one below the other, to [num_tokens, out_features]."""
-    num_tokens = len(peak)
-    return torch.add(product[:num_tokens], product[num_tokens:], alpha=1 / _LOW_DIGIT).mul_(peak)
-
-
-Int8Kernel = type[OneDnnInt8] | type[TorchInt8] | type[DequantizedInt8]
-
-
-@cache
-def best_int8_kernel(device_type: str) -> Int8Kernel:
-    """The first kernel that gives right products on this machine; checked once, on a small matrix."""
-    candidates: tuple[Int8Kernel, ...] = (TorchInt8,) if device_type == "cuda" else (OneDnnInt8, TorchInt8)
-    for kernel in candidates:
-        try:
-            if int8_kernel_error(kernel, device_type) < 0.02:  # noqa: PLR2004 - 8-bit rounding gives about 0.01
-                return kernel
-        except (RuntimeError, AttributeError, TypeError) as error:
-            logger.info("int8 kernel %s does not run here: %s", kernel.name, error)
-    logger.warning("no int8 kernel works on this machine; int8 weights are used through bfloat16 products")
-    return DequantizedInt8
-
-
-def int8_kernel_error(kernel: Callable[..., Callable[[torch.Tensor], torch.Tensor]], device_type: str) -> float:
-    """Relative error of a kernel's product against float32, on fixed random values of one and of many rows."""
-    generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(64, 96, generator=generator)
-    x = torch.randn(33, 96, generator=generator)
-    multiply = kernel(*(part.to(device_type) for part in quantize_rows(weight)))
-    expected = x @ weight.t()
-    got = torch.cat((multiply(x[:1].to(device_type)), multiply(x[1:].to(device_type)))).cpu()
-    return float((got - expected).norm() / expected.norm())
+    kind = Int4Linear if weight.bits == 4 else Int8Linear  # noqa: PLR2004
+    return kind(weight, in_features, bias)

@@ -24,7 +24,7 @@ from serving.engine.config import ModelConfig
 from serving.engine.quantize import WeightFormat
 from serving.errors import ModelFormatError
 from serving.models import gguf
-from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, int8_names, safetensors_files
+from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, grouped_names, safetensors_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = "2"  # changes whenever what is kept changes meaning
+_LAYOUT = "3"  # changes whenever what is kept changes meaning
 _SAMPLE_BYTES = 1 << 20
 _ABANDONED_S = 3600.0  # a file that no process has written to for this long was left by one that was killed
 _NUM_INNER_SAMPLES, _INNER_SAMPLE_BYTES = 64, 16 << 10
@@ -102,7 +102,7 @@ def open_weights(model: PreparedModel, weight_format: WeightFormat) -> WeightSou
         source: WeightSource = GgufSource(reader, model.config, permuted=gguf.rotary_pairs(reader))
     else:
         source = SafetensorsSource(safetensors_files(model.path))
-        if weight_format is not WeightFormat.INT8:
+        if weight_format.bits is None:
             return source
     return source if weight_format is WeightFormat.FLOAT32 else KeepingSource(source, kept)
 
@@ -121,15 +121,11 @@ class KeepingSource:
         self._given[name] = weight.to(torch.bfloat16) if weight.ndim > 1 else weight
         return self._given[name]
 
-    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `WeightSource`."""
-        rows = self._source.int8_rows(parts, columns)
-        self._given.update(zip(int8_names(parts), rows, strict=True))
-        return rows
-
     def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
         """See `WeightSource`."""
-        return self._source.grouped(parts, columns, bits)
+        weight = self._source.grouped(parts, columns, bits)
+        self._given.update(zip(grouped_names(parts), (part for _, part in weight.tensors()), strict=False))
+        return weight
 
     def keep(self) -> None:
         """Writes what was given, whole or not at all; a disk that is full only costs the next load its speed."""

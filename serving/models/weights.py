@@ -9,18 +9,20 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from serving.engine.grouped import GroupedWeight, join_rows, quantize_groups
-from serving.engine.quantize import quantize_rows
+from serving.engine.grouped import GROUP_SIZE, GroupedWeight, join_rows, quantize_groups
 from serving.errors import ModelFormatError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gguf import GGUFReader
+    from gguf import GGUFReader, ReaderTensor
 
     from serving.engine.config import ModelConfig
 
 INDEX_FILE = "model.safetensors.index.json"
+
+_IN_8_BITS_AT_LEAST = ("model.embed_tokens.weight", "lm_head.weight")
+_VALUES = ".values"  # end of names under which a prepared file holds integers
 
 
 class WeightSource(Protocol):
@@ -32,10 +34,6 @@ class WeightSource(Protocol):
         Raises:
             ModelFormatError: it is missing, or not of the given shape.
         """
-        ...
-
-    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Matrices, given as names and numbers of rows, as one in int8 with a scale per row (see `quantize_rows`)."""
         ...
 
     def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
@@ -77,63 +75,104 @@ class SafetensorsSource:
             weight: torch.Tensor = self._handles[self._where[name]].get_tensor(name)
         except SafetensorError as error:
             raise ModelFormatError(f"the weight {name} cannot be read ({error})") from error
-        if not weight.is_floating_point() and not name.endswith(".int8"):
+        if not weight.is_floating_point() and not name.endswith(_VALUES):
             raise ModelFormatError(f"the weight {name} is of type {weight.dtype}, not of a float type")
         return _checked(name, weight, shape)
 
-    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `WeightSource`; taken as stored where a prepared file holds them."""
-        values, scale = int8_names(parts)
-        if values not in self:
-            return quantize_parts(self, parts, columns)
-        num_rows = sum(size for _, size in parts)
-        return self.tensor(values, (num_rows, columns)), self.tensor(scale, (num_rows,))
-
     def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
-        """See `WeightSource`."""
-        return quantize_grouped(self, parts, columns, bits)
+        """See `WeightSource`; taken as stored where a prepared file holds them."""
+        values, scales, mins = grouped_names(parts)
+        if values not in self:
+            return join_rows([self._quantized(name, (size, columns), bits) for name, size in parts])
+        num_rows, num_groups = sum(size for _, size in parts), -(-columns // GROUP_SIZE)
+        kept = GroupedWeight(
+            self.tensor(values),
+            self.tensor(scales, (num_rows, num_groups)),
+            self.tensor(mins, (num_rows, num_groups)) if mins in self else None,
+        )
+        if kept.values.shape not in ((num_rows, num_groups * GROUP_SIZE), (num_rows, num_groups * GROUP_SIZE // 2)):
+            raise ModelFormatError(f"the kept weight {values} has shape {tuple(kept.values.shape)}")
+        return kept
+
+    def _quantized(self, name: str, shape: tuple[int, int], bits: int) -> GroupedWeight:
+        return quantize_groups(self.tensor(name, shape), 8 if name in _IN_8_BITS_AT_LEAST else bits)
 
 
 class GgufSource:
-    """A GGUF file; its blocks are turned to float32 exactly."""
+    """A GGUF file; its blocks are turned to float32 exactly, and to groups with the least rounding that these allow."""
 
     def __init__(self, reader: GGUFReader, config: ModelConfig, *, permuted: bool) -> None:
+        from serving.models.repack import KINDS_OF_4_BITS
+
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._config = config
         self._permuted = permuted
+        self._is_in_4_bits = any(tensor.tensor_type in KINDS_OF_4_BITS for tensor in reader.tensors)
 
     def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> torch.Tensor:
         """See `WeightSource`."""
         from gguf.quants import dequantize
 
-        stored = self._tensors.get(gguf_name(name))
-        if stored is None:
-            raise ModelFormatError(f"the GGUF file lacks the weight {gguf_name(name)}")
+        stored = self._stored(name)
         try:
             values = dequantize(stored.data, stored.tensor_type)
         except (NotImplementedError, ValueError, IndexError) as error:
             kind = stored.tensor_type.name
             raise ModelFormatError(f"tensor type {kind} of {stored.name} cannot be read ({error})") from error
         weight = torch.from_numpy(np.array(values, dtype=np.float32))
-        return _checked(name, self._in_halves(name, weight), shape)
-
-    def int8_rows(self, parts: list[tuple[str, int]], columns: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `WeightSource`."""
-        return quantize_parts(self, parts, columns)
+        return self._in_halves(name, _checked(name, weight, shape))
 
     def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
         """See `WeightSource`."""
-        return quantize_grouped(self, parts, columns, bits)
+        return join_rows([self._grouped(name, (size, columns), bits) for name, size in parts])
 
-    def _in_halves(self, name: str, weight: torch.Tensor) -> torch.Tensor:
-        """Undoes llama.cpp's reordering of rotary dimensions from halves to neighbouring pairs."""
+    def mean_bits(self, bits: int) -> float:
+        """Bits that a weight takes on average in what `grouped` gives, scales and mins included."""
+        from serving.models.repack import bits_of
+
+        tensors = [tensor for tensor in self._tensors.values() if len(tensor.shape) > 1]
+        sizes = [float(tensor.n_elements) for tensor in tensors]
+        total = sum(
+            size * bits_of(tensor.tensor_type, self._bits(tensor, bits))
+            for tensor, size in zip(tensors, sizes, strict=True)
+        )
+        return total / max(sum(sizes), 1.0)
+
+    def _grouped(self, name: str, shape: tuple[int, int], bits: int) -> GroupedWeight:
+        from serving.models.repack import can_repack, repack
+
+        stored = self._stored(name)
+        kind, wanted = stored.tensor_type, self._bits(stored, bits)
+        if not can_repack(kind, wanted):
+            return quantize_groups(self.tensor(name, shape), wanted)
+        _check_shape(name, tuple(stored.shape.tolist()[::-1]), shape)
+        weight = repack(stored.data, kind).mapped(lambda rows: self._in_halves(name, rows))
+        return weight.in_8_bits() if wanted == 8 else weight  # noqa: PLR2004
+
+    def _bits(self, stored: ReaderTensor, bits: int) -> int:
+        """In how many bits a tensor is given. Of a file in 4 bits, what was found worth more stays so."""
+        from serving.models.repack import KINDS_OF_4_BITS
+
+        if stored.tensor_type in KINDS_OF_4_BITS:
+            return bits
+        sensitive = {gguf_name(name) for name in _IN_8_BITS_AT_LEAST}
+        return 8 if self._is_in_4_bits or stored.name in sensitive else bits
+
+    def _stored(self, name: str) -> ReaderTensor:
+        stored = self._tensors.get(gguf_name(name))
+        if stored is None:
+            raise ModelFormatError(f"the GGUF file lacks the weight {gguf_name(name)}")
+        return stored
+
+    def _in_halves(self, name: str, rows: torch.Tensor) -> torch.Tensor:
+        """Undoes llama.cpp's reordering of rotary dimensions, which are rows, from halves to neighbouring pairs."""
         if not self._permuted or "_proj." not in name:
-            return weight
+            return rows
         heads = {"q_proj": self._config.num_heads, "k_proj": self._config.num_kv_heads}.get(name.split(".")[-2])
-        if heads is None or weight.shape[0] % (2 * heads):
-            return weight
-        pairs = weight.reshape(heads, weight.shape[0] // heads // 2, 2, *weight.shape[1:])
-        return pairs.transpose(1, 2).reshape(weight.shape)
+        if heads is None or rows.shape[0] % (2 * heads):
+            return rows
+        pairs = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
+        return pairs.transpose(1, 2).reshape(rows.shape)
 
 
 _GGUF_PARTS = {
@@ -156,23 +195,10 @@ _GGUF_WHOLE = {
 }
 
 
-def int8_names(parts: list[tuple[str, int]]) -> tuple[str, str]:
-    """Under which names a prepared file holds the values and scales of matrices joined into one."""
+def grouped_names(parts: list[tuple[str, int]]) -> tuple[str, str, str]:
+    """Under which names a prepared file holds the values, scales and mins of matrices joined into one."""
     joined = "+".join(name for name, _ in parts)
-    return joined + ".int8", joined + ".scale"
-
-
-def quantize_parts(
-    source: WeightSource, parts: list[tuple[str, int]], columns: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rounds matrices to int8 one by one, and joins their rows."""
-    rows = [quantize_rows(source.tensor(name, (size, columns))) for name, size in parts]
-    return torch.cat([values for values, _ in rows]), torch.cat([scale for _, scale in rows])
-
-
-def quantize_grouped(source: WeightSource, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
-    """Rounds matrices to groups one by one, and joins their rows."""
-    return join_rows([quantize_groups(source.tensor(name, (size, columns)), bits) for name, size in parts])
+    return joined + _VALUES, joined + ".scales", joined + ".mins"
 
 
 def gguf_name(name: str) -> str:
@@ -206,6 +232,11 @@ def safetensors_files(folder: Path) -> list[Path]:
 
 
 def _checked(name: str, weight: torch.Tensor, shape: tuple[int, ...] | None) -> torch.Tensor:
-    if shape is not None and tuple(weight.shape) != shape:
-        raise ModelFormatError(f"the weight {name} has shape {tuple(weight.shape)}, the configuration says {shape}")
+    if shape is not None:
+        _check_shape(name, tuple(weight.shape), shape)
     return weight
+
+
+def _check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if found != expected:
+        raise ModelFormatError(f"the weight {name} has shape {found}, the configuration says {expected}")

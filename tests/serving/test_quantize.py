@@ -1,4 +1,4 @@
-"""int8: every kernel against the float product, the choice among them, and the measure on real text (slow)."""
+"""int8 and int4: every kernel against the float product, the choice among them, and the measure on real text (slow)."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from typing import Any
 import pytest
 import torch
 
-from serving.engine import quantize
+from serving.engine import int4, int8
 from serving.engine.batch import logits_of
-from serving.engine.quantize import (
+from serving.engine.grouped import GroupedWeight, quantize_groups
+from serving.engine.int4 import DequantizedInt4, Int4Linear, PackedInt4, best_int4_kernel, int4_kernel_error
+from serving.engine.int8 import (
     DequantizedInt8,
     Int8Linear,
     OneDnnInt8,
     TorchInt8,
-    WeightFormat,
     best_int8_kernel,
     int8_kernel_error,
     quantize_rows,
+    requantized_rows,
 )
+from serving.engine.quantize import WeightFormat, grouped_linear
 
 KERNELS = [OneDnnInt8, TorchInt8, DequantizedInt8]
 TEXT = (
@@ -51,8 +54,10 @@ def random(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.fixture(autouse=True)
 def _fresh_choice() -> Any:
     best_int8_kernel.cache_clear()
+    best_int4_kernel.cache_clear()
     yield
     best_int8_kernel.cache_clear()
+    best_int4_kernel.cache_clear()
 
 
 def test_rounded_rows_are_within_half_a_step() -> None:
@@ -108,12 +113,71 @@ def test_an_outlier_costs_its_own_row_only(kernel: Any) -> None:
     torch.testing.assert_close(multiply(x)[kept], multiply(x[kept]), rtol=1e-5, atol=1e-5)
 
 
-def test_biases_are_added_unrounded() -> None:
-    weight, bias, x = random(64, 96), random(64, seed=2) * 100, random(5, 96, seed=1)
-    values, scale = quantize_rows(weight)
-    torch.testing.assert_close(
-        Int8Linear(values, scale, bias)(x) - bias, Int8Linear(values, scale, None)(x), rtol=1e-3, atol=1e-3
-    )
+@pytest.mark.parametrize("bits", [8, 4])
+def test_biases_are_added_unrounded(bits: int) -> None:
+    weight, bias, x = quantize_groups(random(64, 96), bits), random(64, seed=2) * 100, random(5, 96, seed=1)
+    with_bias, without = grouped_linear(weight, 96, bias), grouped_linear(weight, 96, None)
+    torch.testing.assert_close(with_bias(x) - bias, without(x), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("shape", [(64, 96), (33, 40), (300, 64), (16, 31)])
+@pytest.mark.parametrize("rows", [1, 17])
+def test_grouped_matrices_of_any_shape_give_the_products_of_their_own_weights(
+    bits: int, shape: tuple[int, int], rows: int
+) -> None:
+    weight, x = quantize_groups(random(*shape), bits), random(rows, shape[1], seed=1)
+    expected = x @ weight.dequantize()[:, : shape[1]].t()
+    linear = grouped_linear(weight, shape[1], None)
+    assert isinstance(linear, Int8Linear if bits == 8 else Int4Linear)
+    got = linear(x)
+    assert got.dtype == torch.float32
+    assert (got - expected).norm() / expected.norm() < 0.015
+    assert linear.num_bytes > 0
+
+
+def test_requantized_rows_are_those_of_the_whole_matrix_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight = quantize_groups(random(70, 40), 8)
+    expected = quantize_rows(weight.dequantize()[:, :40])
+    monkeypatch.setattr(int8, "_CHUNK_ROWS", 32)
+    for got, wanted in zip(requantized_rows(weight, 40), expected, strict=True):
+        assert torch.equal(got, wanted)
+
+
+@pytest.mark.parametrize("kernel", [PackedInt4, DequantizedInt4])
+@pytest.mark.parametrize("has_mins", [True, False])
+def test_4_bit_products_are_those_of_the_very_same_weights(kernel: Any, has_mins: bool) -> None:
+    weight = quantize_groups(random(48, 64) + 0.5, 4)
+    if not has_mins:
+        weight = GroupedWeight(weight.values, weight.scales)
+    x = random(20, 64, seed=1)
+    expected = x @ weight.dequantize().t()
+    assert (kernel(weight)(x.bfloat16()).float() - expected).norm() / expected.norm() < 0.005
+
+
+def test_the_4_bit_kernel_that_is_chosen_gives_right_products_here() -> None:
+    assert int4_kernel_error(best_int4_kernel("cpu"), "cpu") < 0.01
+
+
+class WithoutZeros(PackedInt4):
+    """Leaves the mins out, as one who takes the weights for symmetric."""
+
+    def __init__(self, weight: GroupedWeight) -> None:
+        super().__init__(GroupedWeight(weight.values, weight.scales))
+
+
+class IsMissingInt4(PackedInt4):
+    def __init__(self, weight: GroupedWeight) -> None:
+        torch.there_is_no_such_operator(weight)
+
+
+@pytest.mark.parametrize("broken", [WithoutZeros, IsMissingInt4])
+def test_a_4_bit_kernel_that_is_wrong_or_missing_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: Any
+) -> None:
+    monkeypatch.setattr(int4, "PackedInt4", broken)
+    assert best_int4_kernel("cpu") is DequantizedInt4
+    assert "no int4 kernel works" in caplog.text
 
 
 def test_the_kernel_that_is_chosen_gives_right_products_here() -> None:
@@ -139,15 +203,15 @@ class IsMissing(OneDnnInt8):
 
 @pytest.mark.parametrize("broken", [Shifted, IsMissing])
 def test_a_kernel_that_is_wrong_or_missing_is_passed_over(monkeypatch: pytest.MonkeyPatch, broken: Any) -> None:
-    monkeypatch.setattr(quantize, "OneDnnInt8", broken)
+    monkeypatch.setattr(int8, "OneDnnInt8", broken)
     assert best_int8_kernel("cpu") is TorchInt8
 
 
 def test_without_any_right_kernel_the_weights_are_used_as_floats(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(quantize, "OneDnnInt8", Shifted)
-    monkeypatch.setattr(quantize, "TorchInt8", GivesNaN)
+    monkeypatch.setattr(int8, "OneDnnInt8", Shifted)
+    monkeypatch.setattr(int8, "TorchInt8", GivesNaN)
     assert best_int8_kernel("cpu") is DequantizedInt8
     assert "no int8 kernel works" in caplog.text
 
