@@ -44,32 +44,42 @@ INLINE bf16 *block_of(bf16 *base, const States *s, int block, int kv_head) {
 
 INLINE __m512i pair_of(const void *address) { return _mm512_set1_epi32(load_i32(address)); }
 
-/* Scores of `rows` queries with the keys of one block, those that a query may not see at minus infinity. */
-INLINE void score_block(const Queries *q, const int rows, const bf16 *keys, int head_dim, int first_key, int window, float (*scores)[SPAN], int at) {
-    __m512 sum[QUERIES];
-    for (int r = 0; r < rows; r++) sum[r] = _mm512_setzero_ps();
-    for (int d = 0; d < head_dim / 2; d++) {
-        __m512i key = _mm512_loadu_si512(keys + d * 32);
-        for (int r = 0; r < rows; r++) sum[r] = dot_bf16(sum[r], key, pair_of(q->queries[r] + d * 2));
+/* Scores of `rows` queries with the keys of `count` blocks, those that a query may not see at minus infinity. */
+INLINE void score_blocks(const States *s, const Queries *q, const int rows, const int32_t *blocks, const int count, int kv_head, int first_key,
+                         int window, float (*scores)[SPAN], int at) {
+    __m512 sum[QUERIES][4];
+    const bf16 *keys[4];
+    for (int b = 0; b < count; b++) keys[b] = block_of(s->keys, s, blocks[b], kv_head);
+    for (int r = 0; r < rows; r++)
+        for (int b = 0; b < count; b++) sum[r][b] = _mm512_setzero_ps();
+    for (int d = 0; d < s->head_dim / 2; d++) {
+        __m512i key[4];
+        for (int b = 0; b < count; b++) key[b] = _mm512_loadu_si512(keys[b] + d * 32);
+        for (int r = 0; r < rows; r++) {
+            __m512i query = pair_of(q->queries[r] + d * 2);
+            for (int b = 0; b < count; b++) sum[r][b] = dot_bf16(sum[r][b], key[b], query);
+        }
     }
-    __m512i key = _mm512_add_epi32(_mm512_set1_epi32(first_key), _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
-    for (int r = 0; r < rows; r++) {
-        __mmask16 seen = _mm512_cmple_epi32_mask(key, _mm512_set1_epi32(q->positions[r]));
-        if (window > 0) seen &= _mm512_cmpgt_epi32_mask(key, _mm512_set1_epi32(q->positions[r] - window));
-        _mm512_storeu_ps(&scores[r][at], _mm512_mask_blend_ps(seen, _mm512_set1_ps(-__builtin_inff()), sum[r]));
+    for (int b = 0; b < count; b++) {
+        __m512i key = _mm512_add_epi32(_mm512_set1_epi32(first_key + b * BLOCK), _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+        for (int r = 0; r < rows; r++) {
+            __mmask16 seen = _mm512_cmple_epi32_mask(key, _mm512_set1_epi32(q->positions[r]));
+            if (window > 0) seen &= _mm512_cmpgt_epi32_mask(key, _mm512_set1_epi32(q->positions[r] - window));
+            _mm512_storeu_ps(&scores[r][at + b * BLOCK], _mm512_mask_blend_ps(seen, _mm512_set1_ps(-__builtin_inff()), sum[r][b]));
+        }
     }
 }
 
-/* Adds the values of a span, weighed: `tiles` times 16 dimensions from `dim` on. */
+/* The values of a span, weighed: `tiles` times 16 dimensions from `dim` on. */
 INLINE void weigh_values(const States *s, const int32_t *blocks, int kv_head, int num_blocks, const bf16 (*weights)[SPAN], const int rows,
                          const int tiles, int dim, Partial *to) {
-    __m512 sum[QUERIES][2];
+    __m512 sum[QUERIES][4];
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tiles; t++) sum[r][t] = _mm512_setzero_ps();
     for (int b = 0; b < num_blocks; b++) {
         const bf16 *values = block_of(s->values, s, blocks[b], kv_head) + dim * 2;
         for (int pair = 0; pair < BLOCK / 2; pair++) {
-            __m512i value[2];
+            __m512i value[4];
             for (int t = 0; t < tiles; t++) value[t] = _mm512_loadu_si512(values + pair * s->head_dim * 2 + t * 32);
             for (int r = 0; r < rows; r++) {
                 __m512i weight = pair_of(&weights[r][b * BLOCK + pair * 2]);
@@ -89,8 +99,11 @@ INLINE void attend_rows(const States *s, const Chunk *c, int kv_head, int span, 
     int num_blocks = last / BLOCK + 1 - span * SPAN_BLOCKS;
     if (num_blocks > SPAN_BLOCKS) num_blocks = SPAN_BLOCKS;
     const int32_t *blocks = c->blocks + span * SPAN_BLOCKS;
-    for (int b = 0; b < num_blocks; b++)
-        score_block(q, rows, block_of(s->keys, s, blocks[b], kv_head), s->head_dim, span * SPAN + b * BLOCK, window, scores, b * BLOCK);
+    const int together = rows <= 4 ? 4 : 2; /* as many sums at once as there are registers for */
+    int b = 0;
+    for (; b + together <= num_blocks; b += together)
+        score_blocks(s, q, rows, blocks + b, together, kv_head, span * SPAN + b * BLOCK, window, scores, b * BLOCK);
+    for (; b < num_blocks; b++) score_blocks(s, q, rows, blocks + b, 1, kv_head, span * SPAN + b * BLOCK, window, scores, b * BLOCK);
     for (int r = 0; r < rows; r++) {
         __m512 max = _mm512_set1_ps(-__builtin_inff()), sum = _mm512_setzero_ps();
         for (int b = 0; b < num_blocks; b++) max = _mm512_max_ps(max, _mm512_loadu_ps(&scores[r][b * BLOCK]));
@@ -104,8 +117,8 @@ INLINE void attend_rows(const States *s, const Chunk *c, int kv_head, int span, 
         to[r].sum = _mm512_reduce_add_ps(sum);
     }
     int dim = 0;
-    for (; dim + 32 <= s->head_dim; dim += 32) weigh_values(s, blocks, kv_head, num_blocks, weights, rows, 2, dim, to);
-    if (dim < s->head_dim) weigh_values(s, blocks, kv_head, num_blocks, weights, rows, 1, dim, to);
+    for (; dim + together * 16 <= s->head_dim; dim += together * 16) weigh_values(s, blocks, kv_head, num_blocks, weights, rows, together, dim, to);
+    for (; dim < s->head_dim; dim += 16) weigh_values(s, blocks, kv_head, num_blocks, weights, rows, 1, dim, to);
 }
 
 /* Up to 8 queries over one span of keys. */
@@ -161,7 +174,7 @@ static void keep_states(const States *s, const Chunk *c, int position, int kv_he
     for (int d = 0; d < head_dim; d += 16) {
         bf16 rounded[16];
         _mm256_storeu_si256((__m256i *)rounded, to_bf16(_mm512_loadu_ps(key + d)));
-        for (int i = 0; i < 16; i++) keys[((d + i) / 2 * BLOCK + slot) * 2 + i % 2] = rounded[i];
+        for (int i = 0; i < 16; i += 2) memcpy(&keys[((d + i) / 2 * BLOCK + slot) * 2], rounded + i, 4);
         _mm256_storeu_si256((__m256i *)rounded, to_bf16(_mm512_loadu_ps(value + d)));
         for (int i = 0; i < 16; i++) values[(slot / 2 * head_dim + d + i) * 2 + slot % 2] = rounded[i];
     }

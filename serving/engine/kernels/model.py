@@ -68,6 +68,8 @@ class KernelModel:
         source: gives weights by their Hugging Face names.
         on_progress: called with (layers loaded, layers in all).
         num_threads: threads of the kernels' own pool; PyTorch's number if not given.
+        two_digits: round activations to two 8-bit digits in every layer, not before the output head alone: half as
+            fast in prefill, and nothing but the weights' own rounding is left.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class KernelModel:
         kernels: Kernels,
         on_progress: Callable[[int, int], None] | None = None,
         num_threads: int | None = None,
+        *,
+        two_digits: bool = False,
     ) -> None:
         self.config = config
         self.weight_format = weight_format
@@ -85,7 +89,7 @@ class KernelModel:
         self.num_threads = num_threads or torch.get_num_threads()
         self.kv_bytes_per_block = config.kv_bytes_per_token() * BLOCK_SIZE
         self._kernels = kernels
-        self._weights = _Weights(config, source, weight_format, kernels, on_progress)
+        self._weights = _Weights(config, source, weight_format.bits or 8, kernels, on_progress, two_digits=two_digits)
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
         self._buffers: _StepBuffers | None = None
         self._seconds: ctypes.Array[ctypes.c_double] | None = None
@@ -107,11 +111,11 @@ class KernelModel:
     def forward(self, chunks: Sequence[Chunk], states: BlockedStates) -> torch.Tensor:
         """See `Runner`."""
         num_rows = sum(len(chunk.token_ids) for chunk in chunks)
-        self._make_room(num_rows, max(chunk.num_cached + len(chunk.token_ids) for chunk in chunks))
+        buffers = self._buffers_for(num_rows)
+        self._extend_tables(max(chunk.num_cached + len(chunk.token_ids) for chunk in chunks))
         step = _Step(self.config, chunks)
         logits = torch.empty(len(step.logit_rows), self.config.vocab_size)
-        assert self._buffers is not None  # noqa: S101 - made by _make_room
-        struct = self._buffers.struct(step, states, logits, self.num_threads)
+        struct = buffers.struct(step, states, logits, self.num_threads)
         struct.seconds = self._seconds
         self._kernels.forward(self._weights.struct, struct)
         return logits
@@ -125,18 +129,21 @@ class KernelModel:
         seconds, self._seconds = self._seconds, None
         return dict(zip(PARTS, seconds or (), strict=False))
 
-    def _make_room(self, num_rows: int, num_positions: int) -> None:
+    def _buffers_for(self, num_rows: int) -> _StepBuffers:
         if self._buffers is None or num_rows > self._buffers.num_rows:
             wanted = max(_MIN_ROWS, 1 << (num_rows - 1).bit_length())
             self._buffers = _StepBuffers(self.config, wanted, self.num_threads)
-        if self._tables is None or num_positions > len(self._tables[0]):
-            angles = torch.outer(
-                torch.arange(max(1024, 1 << (num_positions - 1).bit_length()), dtype=torch.float32),
-                rotary_frequencies(self.config),
-            )
-            self._tables = (angles.cos(), angles.sin())
-            self._weights.struct.cosines = self._tables[0].data_ptr()
-            self._weights.struct.sines = self._tables[1].data_ptr()
+        return self._buffers
+
+    def _extend_tables(self, num_positions: int) -> None:
+        """Makes the cosines and sines of rotary positions as far as they are needed."""
+        if self._tables is not None and num_positions <= len(self._tables[0]):
+            return
+        positions = torch.arange(max(1024, 1 << (num_positions - 1).bit_length()), dtype=torch.float32)
+        angles = torch.outer(positions, rotary_frequencies(self.config))
+        self._tables = (angles.cos(), angles.sin())
+        self._weights.struct.cosines = self._tables[0].data_ptr()
+        self._weights.struct.sines = self._tables[1].data_ptr()
 
 
 class _Weights:
@@ -146,14 +153,17 @@ class _Weights:
         self,
         config: ModelConfig,
         source: WeightSource,
-        weight_format: WeightFormat,
+        bits: int,
         kernels: Kernels,
         on_progress: Callable[[int, int], None] | None,
+        *,
+        two_digits: bool,
     ) -> None:
         self._config = config
         self._source = source
         self._kernels = kernels
-        self._bits = weight_format.bits
+        self._bits = bits
+        self._two_digits = two_digits
         self._held: list[torch.Tensor | PackedLinear] = []  # the structures hold bare addresses
         self.num_matrix_bytes = 0
         self._layers = (LayerStruct * config.num_layers)()
@@ -161,7 +171,7 @@ class _Weights:
             self._layers[index] = self._layer(index)
             if on_progress:
                 on_progress(index + 1, config.num_layers)
-        head = self._packed(head_matrix(config), two_digits=True)
+        head = self._packed(head_matrix(config), is_head=True)
         embeddings = head
         if not config.tie_embeddings:
             embeddings = self._packed(Matrix(((EMBEDDINGS, config.vocab_size),), config.hidden_size), is_read=False)
@@ -188,12 +198,12 @@ class _Weights:
         )
 
     def _packed(
-        self, matrix: Matrix, *, order: Sequence[int] | None = None, two_digits: bool = False, is_read: bool = True
+        self, matrix: Matrix, *, order: Sequence[int] | None = None, is_head: bool = False, is_read: bool = True
     ) -> PackedLinear:
         biases = [self._source.tensor(name, (size,)).float() for name, size in matrix.bias_parts]
         bias = torch.cat(biases) if biases else None
         weight = self._source.grouped(list(matrix.parts), matrix.columns, self._bits)
-        packed = PackedLinear(self._kernels, weight, bias, order=order, two_digits=two_digits)
+        packed = PackedLinear(self._kernels, weight, bias, order=order, two_digits=is_head or self._two_digits)
         self._held.append(packed)
         self.num_matrix_bytes += packed.num_bytes if is_read else 0
         return packed
@@ -248,7 +258,7 @@ class _StepBuffers:
         partial_bytes = step.num_partials * ctypes.sizeof(PartialStruct)
         if partial_bytes > len(self._partials):
             self._partials = torch.empty(partial_bytes, dtype=torch.uint8)
-        struct = StepStruct(
+        return StepStruct(
             *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads),
             *(step.token_ids.ctypes.data, step.positions.ctypes.data, step.logit_rows.ctypes.data),
             *(step.chunks, states.keys.ctypes.data, states.values.ctypes.data, states.keys[0].size),
@@ -256,4 +266,3 @@ class _StepBuffers:
             *(self._queries.data_ptr(), self._rows.quantized, self._partials.data_ptr()),
             *(self._rows.scratch, self._rows.scratch_bytes, logits.data_ptr()),
         )
-        return struct
