@@ -74,7 +74,7 @@ class Rag:
                 if event.type == "token":
                     print(event.text, end="")
 
-    Models are loaded at first use. Everything may be called from several threads; answers take turns.
+    Models are loaded at first use. Everything may be called from several threads; answers are made side by side.
 
     Args:
         notify: told in one line what is being fetched or loaded, while that takes time.
@@ -146,6 +146,7 @@ class Rag:
     @_OpenedOnce
     def runtime(self) -> NativeRuntime:
         """The LLM, loaded."""
+        from serving.engine.options import EngineOptions
         from serving.models.load import load_runtime
 
         settings = self.settings
@@ -155,7 +156,14 @@ class Rag:
             notify=self._notify,
             device=settings.device,
             num_threads=settings.num_threads,
-            prefix_budget_bytes=settings.prefix_cache_mb << 20,
+            options=EngineOptions(
+                kv_budget_bytes=settings.kv_cache_mb << 20,
+                max_running=settings.max_running,
+                max_queue=settings.max_queue,
+                prefix_cache=settings.prefix_cache,
+                speculation=settings.speculation,
+                naive=settings.naive,
+            ),
         )
 
     def ingest(

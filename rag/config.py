@@ -43,7 +43,11 @@ class Settings(BaseSettings):
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
     num_threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; none leaves it to PyTorch")
-    prefix_cache_mb: int = Field(256, ge=0, description="memory for states of instructions; 0 recomputes them")
+    kv_cache_mb: int = Field(1024, ge=1, description="memory for the states of prompts and answers in work or kept")
+    prefix_cache: bool = Field(True, description="keep states of what was computed for prompts that begin alike")
+    speculation: bool = Field(True, description="draft answers from their passages and verify several tokens at once")
+    max_running: int = Field(16, ge=1, le=1024, description="answers decoded together; further questions wait")
+    naive: bool = Field(False, description="one answer at a time, nothing kept or drafted; to compare with")
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
     repetition_penalty: float = Field(1.05, ge=0.1, le=10, description="above 1 discourages repetition")
@@ -67,7 +71,7 @@ class Settings(BaseSettings):
         (), description="further host names the server answers to, with commas between"
     )
     max_upload_mb: int = Field(100, ge=1, description="largest upload")
-    max_queue: int = Field(16, ge=1, description="questions that may wait at once")
+    max_queue: int = Field(16, ge=1, description="questions that may be answered or wait at once")
 
     @classmethod
     def settings_customise_sources(

@@ -19,3 +19,15 @@ class PromptTooLongError(ServingError):
 
 class InvalidRequestError(ServingError):
     """A sampling parameter or a prompt is out of range."""
+
+
+class QueueFullError(ServingError):
+    """As many requests as the engine takes are waiting; one that comes later may be taken."""
+
+
+class EngineStoppedError(ServingError):
+    """The engine was closed, or belongs to another process."""
+
+
+class MemoryTooSmallError(ServingError):
+    """The memory for key/value states cannot hold a single short request."""

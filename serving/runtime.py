@@ -150,10 +150,12 @@ class TextPiece:
 
     Attributes:
         index: which of the answers to a prompt, from 0.
+        logprobs: of the tokens since the piece before, if they were asked for.
     """
 
     text: str
     index: int = 0
+    logprobs: tuple[TokenLogprobs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class Ours:
 
     def ready(self, question: Question, *, cached: bool) -> None:
         """See `Contender`."""
-        self.runtime.engine.prefixes.clear()
+        self.runtime.engine.forget()
         if cached:
             self.runtime.warm_up(question.prompt.instructions)
 

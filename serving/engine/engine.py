@@ -1,223 +1,269 @@
-"""The native engine: prompts of token segments in, tokens out, one sequence at a time."""
+"""The native engine: prompts of token ids in, tokens and text out, many sequences at a time."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import deque
-from contextlib import contextmanager
-from dataclasses import dataclass
+import weakref
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from serving.engine.prefix import PrefixCache
-from serving.engine.sampler import Sampler
+import torch
+
+from serving.engine.answer import Answer, AnswerStream, Call
+from serving.engine.batch import BLOCK_SIZE
+from serving.engine.blocks import BlockPool
+from serving.engine.grammar import GrammarCompiler
+from serving.engine.options import EngineOptions
+from serving.engine.prefix import NoPrefixCache, RadixTree
+from serving.engine.sampler import make_samplers
+from serving.engine.scheduler import Request, Scheduler, Totals, num_blocks_for
+from serving.engine.service import Service
 from serving.engine.text import AnswerText
-from serving.errors import InvalidRequestError, PromptTooLongError
-from serving.runtime import Completion, FinishReason, TextPiece
+from serving.errors import (
+    EngineStoppedError,
+    InvalidRequestError,
+    MemoryTooSmallError,
+    PromptTooLongError,
+    QueueFullError,
+)
+from serving.runtime import SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import threading
+    from collections.abc import Sequence
 
-    import torch
-
-    from serving.engine.kvcache import KVCache
-    from serving.engine.model import Model
+    from serving.engine.batch import Runner
+    from serving.engine.scheduler import Work
     from serving.models.tokenizer import Tokenizer
-    from serving.runtime import SamplingParams
-
-PREFILL_PIECE = 512  # tokens computed at once; a cancelled request is noticed between pieces
 
 
 @dataclass(frozen=True, slots=True)
-class EncodedPrompt:
-    """A prompt as token ids.
+class EngineStats:
+    """What the engine is doing and has done.
 
     Attributes:
-        prefix: what is the same for every question (the instructions); its states are kept.
-        rest: passages and question.
+        num_blocks: of 16 tokens each, of which `free_blocks` hold nothing and `cached_blocks` are in the prefix cache.
     """
 
-    prefix: tuple[int, ...]
-    rest: tuple[int, ...]
-
-    @property
-    def token_ids(self) -> tuple[int, ...]:
-        """The whole prompt."""
-        return self.prefix + self.rest
+    running: int
+    waiting: int
+    num_blocks: int
+    free_blocks: int
+    cached_blocks: int
+    totals: Totals
 
 
 class Engine:
-    """Runs one model. Calls from several threads take turns, in the order in which they came.
+    """Runs one model for any number of callers.
 
-    Args:
-        prefix_budget_bytes: memory for kept prefixes; 0 switches their reuse off.
+    A thread computes step after step while there are requests; `serving.engine.scheduler` says what each step computes.
+    Tokens do not depend on what else runs.
+
+    Example:
+        >>> for event in engine.stream(tokenizer.encode("Once upon"), SamplingParams(max_new_tokens=20)):
+        ...     print(event)
+
+    Raises:
+        MemoryTooSmallError: the budget for key/value states does not hold a single block.
     """
 
-    def __init__(self, model: Model, tokenizer: Tokenizer, *, prefix_budget_bytes: int = 256 << 20) -> None:
+    def __init__(self, model: Runner, tokenizer: Tokenizer, *, options: EngineOptions | None = None) -> None:
         self.model = model
         self.tokenizer = tokenizer
-        self.prefixes = PrefixCache(prefix_budget_bytes)
-        self._turns = _Turns()
+        self.options = options = (options or EngineOptions()).effective
+        self._num_blocks = min(
+            options.kv_budget_bytes // model.kv_bytes_per_block,
+            options.max_running * num_blocks_for(model.config.max_position),
+        )
+        if self._num_blocks < 1:
+            raise MemoryTooSmallError(
+                f"{options.kv_budget_bytes:,} bytes do not hold the key/value states of {BLOCK_SIZE} tokens, "
+                f"which take {model.kv_bytes_per_block:,} in this model; raise kv_cache_mb"
+            )
+        self._states = model.new_states(self._num_blocks)
+        self._grammars = GrammarCompiler(tokenizer, model.config.vocab_size, model.config.eos_token_ids)
+        self._answers: dict[Request, Answer] = {}
+        self._service = Service()
+        self._open_books(Totals())
+        weakref.finalize(self, self._service.stop)
 
     def stream(
-        self, prompt: EncodedPrompt, params: SamplingParams, cancel: threading.Event | None = None
-    ) -> Iterator[TextPiece | Completion]:
-        """Yields text as it comes, and a `Completion` last; closing the iterator frees the sequence at once.
+        self,
+        token_ids: Sequence[int],
+        params: SamplingParams,
+        cancel: threading.Event | None = None,
+        deadline_s: float | None = None,
+    ) -> AnswerStream:
+        """Begins an answer; text is yielded as it comes, and a `Completion` last.
+
+        Args:
+            cancel: set it, from any thread, to end the answer within one step.
+            deadline_s: time after which the answer ends where it is, waiting included.
 
         Raises:
-            PromptTooLongError: the prompt leaves no room for an answer in the model's context.
+            PromptTooLongError: the prompt leaves no room for an answer in the model's context, or in the memory.
             InvalidRequestError: the prompt is empty, or holds an id that the model lacks.
+            QueueFullError: too many requests wait already.
+            EngineStoppedError: the engine was closed, or belongs to the process that this one was forked from.
         """
-        self._check(prompt)
-        return self._run(prompt, params, cancel or threading.Event())
+        self._check_prompt(token_ids)
+        if error := self._service.error:
+            raise error
+        call = Call(cancel, deadline_s)
+        answers = self._make_answers(token_ids, params, call)
+        with self._service.changed:
+            if len(self._answers) + len(answers) > self.options.max_running + self.options.max_queue:
+                raise QueueFullError(
+                    f"{len(self._answers)} requests are being answered or wait; ask again in a few seconds"
+                )
+            for answer in answers:
+                self._answers[answer.request] = answer
+                self._scheduler.submit(answer.request)
+            self._service.wake(self._serve)
+        return AnswerStream(call, answers, lambda: self._service.lost)
 
     def generate(self, token_ids: Sequence[int], params: SamplingParams) -> list[int]:
-        """Token ids that follow a plain prompt, without text; the end-of-sequence id is included if it came."""
-        prompt = EncodedPrompt((), tuple(token_ids))
-        self._check(prompt)
-        progress = _Progress(threading.Event())
-        with self._turns.take(progress.cancel):
-            return list(self._tokens(prompt, params, progress))
+        """Token ids of one answer; the end-of-sequence id is included if it came. Raises as `stream` does."""
+        return self.generate_all(token_ids, replace(params, n=1))[0]
 
-    def keep_prefix(self, token_ids: tuple[int, ...]) -> None:
-        """Computes a prefix's states ahead of the first prompt that begins with it.
+    def generate_all(self, token_ids: Sequence[int], params: SamplingParams) -> list[list[int]]:
+        """Token ids of each of the `n` answers."""
+        stream = self.stream(token_ids, params)
+        for _ in stream:
+            pass
+        return stream.token_ids
+
+    def warm_up(self, token_ids: Sequence[int]) -> None:
+        """Computes the beginning of prompts to come, so that the first of them need not. Raises as `stream` does."""
+        self.generate(token_ids, SamplingParams(max_new_tokens=2))
+
+    def stats(self) -> EngineStats:
+        """What the engine is doing and has done."""
+        with self._service.changed:
+            return EngineStats(
+                running=len(self._scheduler.running),
+                waiting=len(self._scheduler.waiting),
+                num_blocks=self._num_blocks,
+                free_blocks=self._pool.num_free,
+                cached_blocks=self._tree.num_blocks,
+                totals=replace(self._scheduler.totals),
+            )
+
+    def check(self) -> None:
+        """Makes sure that every block is free, or held by those who say so.
 
         Raises:
-            PromptTooLongError: it alone leaves no room for an answer.
-            InvalidRequestError: it is empty, or holds an id that the model lacks.
+            IntegrityError: a block leaked.
         """
-        self._check(EncodedPrompt(token_ids, ()))
-        progress = _Progress(threading.Event())
-        with self._turns.take(progress.cancel):
-            self._prefill_prefix(token_ids, self.model.new_cache(len(token_ids)), progress)
+        with self._service.changed:
+            self._pool.check([self._tree.blocks(), *(request.blocks for request in self._answers)])
 
-    def _check(self, prompt: EncodedPrompt) -> None:
-        num_tokens, limit = len(prompt.token_ids), self.model.config.max_position
+    def forget(self) -> None:
+        """Empties the prefix cache."""
+        with self._service.changed:
+            self._tree.clear()
+
+    def close(self) -> None:
+        """Ends the requests that there are with an error, and the thread; the engine cannot be used any more."""
+        self._service.stop()
+
+    def _check_prompt(self, token_ids: Sequence[int]) -> None:
+        num_tokens, limit = len(token_ids), self.model.config.max_position
         if num_tokens == 0:
             raise InvalidRequestError("the prompt is empty")
-        if not 0 <= min(prompt.token_ids) <= max(prompt.token_ids) < self.model.config.vocab_size:
+        if not 0 <= min(token_ids) <= max(token_ids) < self.model.config.vocab_size:
             raise InvalidRequestError("the prompt has a token id that the model's vocabulary lacks")
         if num_tokens >= limit:
             raise PromptTooLongError(
                 f"the prompt has {num_tokens} tokens, the model reads {limit - 1} at most; "
                 "ask with fewer or shorter passages"
             )
+        room = self._num_blocks * BLOCK_SIZE
+        if num_tokens >= room:
+            raise PromptTooLongError(
+                f"the prompt has {num_tokens} tokens, the memory for key/value states ("
+                f"{self.options.kv_budget_bytes >> 20} MiB) holds {room - 1} at most; raise kv_cache_mb, "
+                "or ask with fewer or shorter passages"
+            )
 
-    def _run(
-        self, prompt: EncodedPrompt, params: SamplingParams, cancel: threading.Event
-    ) -> Iterator[TextPiece | Completion]:
-        called = time.perf_counter()
-        progress = _Progress(cancel)
-        text = AnswerText(self.tokenizer.stream(), params.stop)
-        reason = FinishReason.LENGTH
-        with self._turns.take(cancel):
-            begun = time.perf_counter()
-            for token_id in self._tokens(prompt, params, progress):
-                if token_id in self.model.config.eos_token_ids:
-                    reason = FinishReason.STOP
-                    break
-                if piece := text.push(token_id):
-                    yield TextPiece(piece)
-                if text.stopped:
-                    reason = FinishReason.STOP
-                    break
-        if rest := text.flush():
-            yield TextPiece(rest)
-        yield Completion(
-            finish_reason=FinishReason.CANCELLED if progress.cancelled else reason,
-            prompt_tokens=len(prompt.token_ids),
-            cached_tokens=progress.cached_tokens,
-            completion_tokens=progress.num_tokens,
-            queue_s=begun - called,
-            ttft_s=None if progress.first_token_at is None else progress.first_token_at - called,
-            decode_s=progress.decode_s,
+    def _make_answers(self, token_ids: Sequence[int], params: SamplingParams, call: Call) -> list[Answer]:
+        config = self.model.config
+        samplers = make_samplers(params, token_ids, config.vocab_size, self._grammars)
+        # The last token is chosen but never computed, so it needs no room.
+        longest = min(config.max_position, self._num_blocks * BLOCK_SIZE + 1)
+        max_tokens = min(longest, len(token_ids) + params.max_new_tokens)
+        answers: list[Answer] = []
+        for index, sampler in enumerate(samplers):
+            request = Request(token_ids, max_tokens, leader=answers[0].request if answers else None)
+            text = AnswerText(self.tokenizer.stream(), params.stop)
+            answers.append(Answer(request, call, sampler, text, frozenset(config.eos_token_ids), index))
+        return answers
+
+    def _open_books(self, totals: Totals) -> None:
+        """Begins with all blocks free."""
+        options = self.options
+        self._pool = BlockPool(self._num_blocks)
+        self._tree = (RadixTree if options.prefix_cache else NoPrefixCache)(self._pool)
+        self._scheduler = Scheduler(
+            self._pool,
+            self._tree,
+            max_running=options.max_running,
+            step_tokens=options.step_tokens,
+            gap_tokens=options.gap_tokens,
         )
+        self._scheduler.totals = totals
 
-    def _tokens(self, prompt: EncodedPrompt, params: SamplingParams, progress: _Progress) -> Iterator[int]:
-        if progress.stop_requested():
+    @torch.inference_mode()
+    def _serve(self) -> None:
+        """The thread: steps while there is work."""
+        while self._service.wait(lambda: bool(self._answers)):
+            try:
+                self._step()
+            except Exception as error:  # noqa: BLE001 - handed to the callers
+                self._fail(error)
+        if self._service.error:
+            self._fail(EngineStoppedError("the engine was closed before the answer had ended"))
+
+    def _step(self) -> None:
+        with self._service.changed:
+            for answer in list(self._answers.values()):
+                answer.outcome = answer.call.end
+                self._finish_if_over(answer)
+            works = self._scheduler.plan()
+        if not works:
             return
-        token_ids = prompt.token_ids
-        limit = min(params.max_new_tokens, self.model.config.max_position - len(token_ids))
-        cache = self.model.new_cache(len(token_ids) + limit)
-        sampler = Sampler(params, token_ids, self.model.config.vocab_size)
-        if not prompt.rest:  # kept states come without logits, so the last token is computed in any case
-            prompt = EncodedPrompt(token_ids[:-1], token_ids[-1:])
-        self._prefill_prefix(prompt.prefix, cache, progress)
-        logits = self._prefill(prompt.rest, cache, progress)
-        if logits is None:
-            return
-        for count in range(1, limit + 1):
-            token_id = sampler.next(logits)
-            progress.token_came()
-            yield token_id
-            if count == limit or token_id in self.model.config.eos_token_ids or progress.stop_requested():
-                return
-            logits = self.model.forward([token_id], cache)
+        for work in works:
+            self._answers[work.request].begin()
+        logits = self.model.forward([work.chunk for work in works], self._states)
+        chosen = self._choose(works, logits)
+        with self._service.changed:
+            for work, token_ids in zip(works, chosen, strict=True):
+                self._scheduler.advance(work, token_ids)
+                self._finish_if_over(self._answers[work.request])
 
-    def _prefill_prefix(self, prefix: tuple[int, ...], cache: KVCache, progress: _Progress) -> None:
-        """Brings the prefix's states into the cache, computing them only if they were not kept."""
-        if not prefix:
-            return
-        states = self.prefixes.get(prefix)
-        if states is not None:
-            cache.load(states)
-            progress.cached_tokens = len(prefix)
-        elif self._prefill(prefix, cache, progress) is not None:
-            self.prefixes.put(prefix, cache.snapshot(len(prefix)))
+    def _choose(self, works: Sequence[Work], logits: torch.Tensor) -> list[list[int]]:
+        """The tokens that each part of the step gave; one pass finds those of all answers that take the likeliest."""
+        answers = [self._answers[work.request] for work in works]
+        plain = any(answer.is_plain_greedy for answer in answers)
+        likeliest: list[int] = logits.argmax(dim=-1).tolist() if plain else []
+        chosen, start = [], 0
+        for answer, work in zip(answers, works, strict=True):
+            end = start + work.num_logits
+            chosen.append(
+                answer.take(work, logits[start:end], likeliest[start:end] if answer.is_plain_greedy else None)
+            )
+            start = end
+        return chosen
 
-    def _prefill(self, token_ids: Sequence[int], cache: KVCache, progress: _Progress) -> torch.Tensor | None:
-        """Logits after the last of these tokens; None if the request was cancelled on the way."""
-        logits = None
-        for start in range(0, len(token_ids), PREFILL_PIECE):
-            if progress.stop_requested():
-                return None
-            logits = self.model.forward(token_ids[start : start + PREFILL_PIECE], cache)
-        return logits
+    def _finish_if_over(self, answer: Answer) -> None:
+        if answer.outcome is not None:
+            self._scheduler.finish(answer.request)
+            del self._answers[answer.request]
+            answer.finish(answer.outcome)
 
-
-class _Progress:
-    """What one request has done so far."""
-
-    def __init__(self, cancel: threading.Event) -> None:
-        self.cancel = cancel
-        self.cancelled = False
-        self.cached_tokens = 0
-        self.num_tokens = 0
-        self.first_token_at: float | None = None
-        self._last_token_at = 0.0
-
-    @property
-    def decode_s(self) -> float:
-        return 0.0 if self.first_token_at is None else self._last_token_at - self.first_token_at
-
-    def token_came(self) -> None:
-        self._last_token_at = time.perf_counter()
-        self.first_token_at = self.first_token_at or self._last_token_at
-        self.num_tokens += 1
-
-    def stop_requested(self) -> bool:
-        self.cancelled = self.cancelled or self.cancel.is_set()
-        return self.cancelled
-
-
-class _Turns:
-    """A lock that is given in the order in which it was asked for, and that a cancelled request need not wait for."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._queue: deque[object] = deque()
-
-    @contextmanager
-    def take(self, cancel: threading.Event) -> Iterator[None]:
-        """Waits for the turn, or until `cancel` is set: then the caller must find that out and do no work."""
-        ticket = object()
-        try:
-            with self._changed:
-                self._queue.append(ticket)
-                while self._queue[0] is not ticket and not cancel.is_set():
-                    self._changed.wait(timeout=0.05)
-            yield
-        finally:
-            with self._changed:
-                self._queue.remove(ticket)
-                self._changed.notify_all()
+    def _fail(self, error: Exception) -> None:
+        """Ends all requests with an error; whatever it left behind, the memory is free again."""
+        with self._service.changed:
+            for answer in self._answers.values():
+                answer.finish(error)
+            self._answers.clear()
+            self._open_books(self._scheduler.totals)

@@ -12,6 +12,7 @@ from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from serving.engine.options import EngineOptions
     from serving.models.prepared import PreparedModel
     from serving.models.tokenizer import Tokenizer
     from serving.native import NativeRuntime
@@ -93,7 +94,7 @@ def load_runtime(
     notify: Notify,
     device: str = "auto",
     num_threads: int | None = None,
-    prefix_budget_bytes: int = 256 << 20,
+    options: EngineOptions | None = None,
 ) -> NativeRuntime:
     """Loads a model's weights and makes it ready to answer.
 
@@ -101,6 +102,7 @@ def load_runtime(
         weight_format: one of `WeightFormat`, or `auto` for what suits the processor best.
         device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
         num_threads: CPU threads of this process's matrix products; None leaves PyTorch's choice.
+        options: how the engine shares time and memory among requests.
 
     Raises:
         ModelFormatError: weights are missing, damaged or of other shapes than the configuration says.
@@ -137,4 +139,4 @@ def load_runtime(
         raise ModelFormatError(f"{model.path}: {error}") from error
     if isinstance(source, KeepingSource):
         source.keep()
-    return NativeRuntime(model.name, Engine(weights, tokenizer, prefix_budget_bytes=prefix_budget_bytes), template)
+    return NativeRuntime(model.name, Engine(weights, tokenizer, options=options), template)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from tokenizers import Tokenizer as FastTokenizer
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from serving.engine.engine import Engine
+from serving.engine.options import EngineOptions
 from serving.engine.quantize import WeightFormat
 from serving.models.load import load_runtime, open_model
 from serving.native import NativeRuntime
@@ -75,8 +77,10 @@ class TinyModel:
         opened = open_model(str(path or self.folder), self.models_folder, lambda _: None)
         return load_runtime(opened, weight_format, notify=lambda _: None, device="cpu", **options)
 
-    def engine(self, weight_format: WeightFormat = WeightFormat.FLOAT32, path: Path | None = None) -> Engine:
-        return self.runtime(weight_format, path).engine
+    def engine(
+        self, weight_format: WeightFormat = WeightFormat.FLOAT32, path: Path | None = None, **options: Any
+    ) -> Engine:
+        return self.runtime(weight_format, path, options=EngineOptions(**options)).engine
 
     @torch.inference_mode()
     def reference_logits(self, ids: list[int]) -> torch.Tensor:
@@ -151,10 +155,15 @@ def prompt_ids() -> list[int]:
     return torch.randint(3, VOCAB_SIZE, (40,), generator=torch.Generator().manual_seed(3)).tolist()
 
 
-def write_gguf(model: TinyModel, file: Path, *, kind: str = "F32", **header: Any) -> Path:
+def write_gguf(
+    model: TinyModel, file: Path, *, kind: str = "F32", kinds: dict[str, str] | None = None, **header: Any
+) -> Path:
     """Writes a GGUF as llama.cpp's converter does: its names, its order of rotary dimensions, its keys.
 
     The tensors are those of `model.reference`; what `kind` rounds away is rounded in the reference as well.
+
+    Args:
+        kind: tensor type of the matrices; `kinds` of those whose GGUF names match a pattern.
     """
     import gguf
 
@@ -192,10 +201,12 @@ def write_gguf(model: TinyModel, file: Path, *, kind: str = "F32", **header: Any
     with torch.no_grad():
         for name, parameter in model.reference.named_parameters():
             base, _, suffix = name.rpartition(".")
-            quantizer = gguf.GGMLQuantizationType[kind if parameter.ndim > 1 else "F32"]
-            data = gguf.quants.quantize(_paired(name, parameter.numpy(), config, head_dim), quantizer)
-            writer.add_tensor(f"{names.get_name(base)}.{suffix}", data, raw_dtype=quantizer)
-            exact = gguf.quants.dequantize(gguf.quants.quantize(parameter.numpy(), quantizer), quantizer)
+            stored_name = f"{names.get_name(base)}.{suffix}"
+            own = [other for pattern, other in (kinds or {}).items() if re.search(pattern, stored_name)]
+            quantizer = gguf.GGMLQuantizationType[(own or [kind])[0] if parameter.ndim > 1 else "F32"]
+            data = quantized_for_gguf(_paired(name, parameter.numpy(), config, head_dim), quantizer)
+            writer.add_tensor(stored_name, data, raw_dtype=quantizer)
+            exact = gguf.quants.dequantize(quantized_for_gguf(parameter.numpy(), quantizer), quantizer)
             parameter.copy_(torch.from_numpy(np.array(exact)))
         if tied:
             model.reference.tie_weights()
@@ -204,6 +215,47 @@ def write_gguf(model: TinyModel, file: Path, *, kind: str = "F32", **header: Any
     writer.write_tensors_to_file()
     writer.close()
     return file
+
+
+def quantized_for_gguf(weight: np.ndarray, kind: Any) -> np.ndarray:
+    """A matrix in blocks of a tensor type; of the k-quants, which Python's `gguf` only reads, Q4_K and Q6_K."""
+    import gguf
+
+    own = {"Q4_K": _in_q4_k, "Q6_K": _in_q6_k}.get(kind.name)
+    if own is None:
+        return gguf.quants.quantize(weight, kind)
+    return own(weight.reshape(-1, 256)).reshape(len(weight), -1)
+
+
+def _in_q4_k(blocks: np.ndarray) -> np.ndarray:
+    """Eight groups of 32 in each block, plainly rounded."""
+    groups = blocks.reshape(-1, 8, 32)
+    least = np.maximum(-groups.min(axis=2), 0)
+    steps = (groups.max(axis=2) + least) / 15
+    scale = (steps.max(axis=1, keepdims=True) / 63).astype(np.float16)
+    offset = (least.max(axis=1, keepdims=True) / 63).astype(np.float16)
+    scales = np.rint(steps / scale.astype(np.float32)).clip(0, 63).astype(np.uint8)
+    mins = np.rint(least / offset.astype(np.float32)).clip(0, 63).astype(np.uint8)
+    values = (groups + (offset * mins)[..., None]) / np.maximum(scale * scales, 1e-9)[..., None]
+    values = np.rint(values).clip(0, 15).astype(np.uint8).reshape(-1, 4, 2, 32)
+    sixes = [scales[:, :4] | (scales[:, 4:] >> 4 << 6), mins[:, :4] | (mins[:, 4:] >> 4 << 6)]
+    sixes.append((scales[:, 4:] & 15) | ((mins[:, 4:] & 15) << 4))
+    halves = (values[:, :, 0] | (values[:, :, 1] << 4)).reshape(len(blocks), -1)
+    return np.concatenate((scale.view(np.uint8), offset.view(np.uint8), *sixes, halves), axis=1)
+
+
+def _in_q6_k(blocks: np.ndarray) -> np.ndarray:
+    """Sixteen groups of 16 in each block, plainly rounded."""
+    groups = blocks.reshape(-1, 16, 16)
+    steps = np.abs(groups).max(axis=2) / 31
+    scale = (steps.max(axis=1, keepdims=True) / 127).astype(np.float16)
+    scales = np.rint(steps / scale.astype(np.float32)).clip(0, 127).astype(np.int8)
+    values = np.rint(groups / np.maximum(scale * scales, 1e-9)[..., None]).clip(-32, 31) + 32
+    quarters = values.astype(np.uint8).reshape(-1, 2, 4, 32)
+    low = (quarters[:, :, :2] & 15) | ((quarters[:, :, 2:] & 15) << 4)
+    high = sum((quarters[:, :, index] >> 4) << (2 * index) for index in range(4))
+    parts = (low, high, scales.view(np.uint8), scale.view(np.uint8))
+    return np.concatenate([part.reshape(len(blocks), -1) for part in parts], axis=1)
 
 
 def _paired(name: str, weight: np.ndarray, config: Any, head_dim: int) -> np.ndarray:

@@ -106,10 +106,9 @@ def test_a_document_cannot_end_its_message(tiny_engine: Any) -> None:
     special = {runtime.engine.tokenizer.token_id(token) for token in ("<|im_start|>", "<|im_end|>")}
     plain = runtime.encode(Prompt("Be brief.", ("fine",), "why?"))
     attacked = runtime.encode(Prompt("Be brief.", (evil,), evil))
-    assert attacked.prefix == plain.prefix
-    assert [i for i in attacked.rest if i in special] == [i for i in plain.rest if i in special]
-    assert len([i for i in plain.token_ids if i in special]) == 5
-    assert evil in runtime.engine.tokenizer.decode(attacked.rest)
+    assert [i for i in attacked if i in special] == [i for i in plain if i in special]
+    assert len([i for i in plain if i in special]) == 5
+    assert evil in runtime.engine.tokenizer.decode(attacked)
 
 
 def test_a_model_that_can_think_aloud_is_told_to_answer() -> None:
@@ -123,10 +122,11 @@ def test_segments_are_encoded_alone_so_that_their_ids_do_not_depend_on_their_nei
     prompt = Prompt("Be brief.", ("the pump", " the valve"), " what is it?")
     ids = [token_id for text in (*prompt.passages, prompt.question) for token_id in encode(text)]
     encoded = runtime.encode(prompt)
-    assert list(encoded.rest[: len(ids)]) == ids
-    assert runtime.count_tokens(prompt) == len(encoded.token_ids)
+    before, after = runtime._encode_frame("Be brief.")
+    assert encoded == (*before, *ids, *after)
+    assert runtime.count_tokens(prompt) == len(encoded)
     assert runtime.count_text_tokens("the pump") == len(encode("the pump"))
-    assert list(runtime.stream(prompt, SamplingParams(max_new_tokens=1)))[-1].prompt_tokens == len(encoded.token_ids)
+    assert list(runtime.stream(prompt, SamplingParams(max_new_tokens=1)))[-1].prompt_tokens == len(encoded)
 
 
 @pytest.mark.slow
