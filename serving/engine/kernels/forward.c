@@ -6,6 +6,7 @@
 
 #include "attention.h"
 #include "linear.h"
+#include "states.h"
 
 typedef struct {
     Linear qkv, output, gate_up, down; /* gate_up: tiles of gate and of up take turns */
@@ -30,10 +31,13 @@ typedef struct {
     int32_t num_rows, num_chunks, num_logit_rows, num_threads;
     const int32_t *token_ids, *positions, *logit_rows;
     const Chunk *chunks;
-    bf16 *keys, *values; /* of all layers */
-    size_t layer_stride; /* elements of one layer's keys, and of its values */
+    uint8_t *keys, *values; /* of all layers */
+    float *key_scales, *value_scales;
+    size_t layer_bytes, layer_scales; /* of one layer's keys, and of its values; the number of its scales */
     float *hidden, *qkv, *attended, *gated;
-    bf16 *queries;
+    uint8_t *queries;      /* [rows][heads][2 head_dim], see `Query` */
+    float *query_scales;   /* [rows][heads], 8-bit states only, as the sums of both digits: [rows][heads][2] */
+    int32_t *query_sums;
     Quantized quantized;
     Partial *partials;
     uint8_t *scratch; /* of each thread, `scratch_bytes` */
@@ -95,14 +99,40 @@ static void rotate(float *head, const float *cosines, const float *sines, int he
 }
 
 static States states_of(const Model *m, const Step *s, int layer) {
-    return (States){s->keys + layer * s->layer_stride, s->values + layer * s->layer_stride, m->num_kv_heads, m->head_dim};
+    float *key_scales = s->key_scales ? s->key_scales + layer * s->layer_scales : NULL;
+    float *value_scales = s->value_scales ? s->value_scales + layer * s->layer_scales : NULL;
+    return (States){s->keys + layer * s->layer_bytes, s->values + layer * s->layer_bytes, key_scales, value_scales, m->num_kv_heads, m->head_dim};
+}
+
+/* Scales one query and rounds it as `Query` has it. */
+static void round_query(const Model *m, const Step *s, size_t index, const float *x, int int8) {
+    uint8_t *to = s->queries + index * 2 * m->head_dim;
+    __m512 scale = _mm512_set1_ps(1.f / __builtin_sqrtf((float)m->head_dim));
+    if (!int8) {
+        for (int d = 0; d < m->head_dim; d += 16) _mm256_storeu_si256((__m256i *)(to + d * 2), to_bf16(_mm512_mul_ps(_mm512_loadu_ps(x + d), scale)));
+        return;
+    }
+    float peak = peak_of(x, m->head_dim);
+    __m512 steps = _mm512_set1_ps(peak > 1e-30f ? 127.f / peak : 0.f);
+    __m512i sum_high = _mm512_setzero_si512(), sum_low = _mm512_setzero_si512();
+    for (int d = 0; d < m->head_dim; d += 16) {
+        __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(x + d), steps);
+        __m512i high = _mm512_cvtps_epi32(scaled);
+        __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(scaled, _mm512_cvtepi32_ps(high)), _mm512_set1_ps(LOW_DIGIT)));
+        _mm_storeu_si128((__m128i *)(to + d), _mm512_cvtsepi32_epi8(high));
+        _mm_storeu_si128((__m128i *)(to + m->head_dim + d), _mm512_cvtsepi32_epi8(low));
+        sum_high = _mm512_add_epi32(sum_high, high);
+        sum_low = _mm512_add_epi32(sum_low, low);
+    }
+    s->query_scales[index] = peak / 127.f * _mm512_cvtss_f32(scale);
+    s->query_sums[index * 2] = _mm512_reduce_add_epi32(sum_high);
+    s->query_sums[index * 2 + 1] = _mm512_reduce_add_epi32(sum_low);
 }
 
 /* Rotates queries and keys to their positions, and keeps keys and values. */
 static void rotate_and_keep(const Model *m, const Step *s, int layer) {
     const Layer *l = &m->layers[layer];
     const int width = (m->num_heads + 2 * m->num_kv_heads) * m->head_dim, half = m->head_dim / 2;
-    const float scale = 1.f / __builtin_sqrtf((float)m->head_dim);
     States states = states_of(m, s, layer);
     int chunk = 0;
     for (int row; (row = take_units(1)) < s->num_rows;) {
@@ -115,9 +145,7 @@ static void rotate_and_keep(const Model *m, const Step *s, int layer) {
             if (norm) norm_head(heads + h * m->head_dim, norm, m->head_dim, m->epsilon);
             rotate(heads + h * m->head_dim, cosines, sines, m->head_dim);
         }
-        bf16 *queries = s->queries + (size_t)row * m->num_heads * m->head_dim;
-        for (int d = 0; d < m->num_heads * m->head_dim; d += 16)
-            _mm256_storeu_si256((__m256i *)(queries + d), to_bf16(_mm512_mul_ps(_mm512_loadu_ps(heads + d), _mm512_set1_ps(scale))));
+        for (int h = 0; h < m->num_heads; h++) round_query(m, s, (size_t)row * m->num_heads + h, heads + h * m->head_dim, is_int8(&states));
         const float *keys = heads + m->num_heads * m->head_dim, *values = keys + m->num_kv_heads * m->head_dim;
         for (int h = 0; h < m->num_kv_heads; h++)
             keep_states(&states, &s->chunks[chunk], position, h, keys + h * m->head_dim, values + h * m->head_dim);
@@ -133,13 +161,17 @@ INLINE int first_span(int position, int window) {
 
 INLINE int num_spans(const Chunk *c) { return (c->num_cached + c->num_tokens - 1) / SPAN + 1; }
 
-/* Queries `first` to `first + rows - 1` of some tokens for one key/value head: token after token, its heads together. */
-static int gather(const Model *m, const Step *s, const Chunk *c, int kv_head, int first, int last, Queries *q) {
+/* Queries from `first` on, before `last`, of some tokens for one key/value head: token after token, its heads together. */
+static int gather(const Model *m, const Step *s, const Chunk *c, int kv_head, int first, int last, Query *q) {
     int group = m->num_heads / m->num_kv_heads, rows = last - first < QUERIES ? last - first : QUERIES;
     for (int r = 0; r < rows; r++) {
         int row = c->row + (first + r) / group, head = kv_head * group + (first + r) % group;
-        q->queries[r] = s->queries + ((size_t)row * m->num_heads + head) * m->head_dim;
-        q->positions[r] = s->positions[row];
+        size_t index = (size_t)row * m->num_heads + head;
+        q[r] = (Query){s->queries + index * 2 * m->head_dim, 1.f, 0, 0, s->positions[row]};
+        if (!s->key_scales) continue;
+        q[r].scale = s->query_scales[index];
+        q[r].sum_high = s->query_sums[index * 2];
+        q[r].sum_low = s->query_sums[index * 2 + 1];
     }
     return rows;
 }
@@ -148,12 +180,12 @@ static int gather(const Model *m, const Step *s, const Chunk *c, int kv_head, in
 static void attend_small(const Model *m, const Step *s, const States *states, const Chunk *c, int kv_head, int span, int window, Partial *partials) {
     int group = m->num_heads / m->num_kv_heads, total = c->num_tokens * group, spans = num_spans(c);
     for (int first = 0, rows; first < total; first += rows) {
-        Queries q;
+        Query q[QUERIES];
         Partial found[QUERIES];
-        rows = gather(m, s, c, kv_head, first, total, &q);
-        int last = q.positions[rows - 1];
-        int seen = span <= last / SPAN && span >= first_span(q.positions[0], window);
-        if (seen) attend_span(states, c, kv_head, span, window, &q, rows, found);
+        rows = gather(m, s, c, kv_head, first, total, q);
+        int last = q[rows - 1].position;
+        int seen = span <= last / SPAN && span >= first_span(q[0].position, window);
+        if (seen) attend_span(states, c, kv_head, span, window, q, rows, found);
         for (int r = 0; r < rows; r++) {
             int token = (first + r) / group, head = kv_head * group + (first + r) % group;
             Partial *to = &partials[((size_t)token * m->num_heads + head) * spans + span];
@@ -172,12 +204,12 @@ static void attend_small(const Model *m, const Step *s, const States *states, co
 static void attend_tokens(const Model *m, const Step *s, const States *states, const Chunk *c, int kv_head, int token, int window) {
     int group = m->num_heads / m->num_kv_heads, end = token + TILE_TOKENS < c->num_tokens ? token + TILE_TOKENS : c->num_tokens;
     for (int first = token * group, rows; first < end * group; first += rows) {
-        Queries q;
+        Query q[QUERIES];
         Partial total[QUERIES], found[QUERIES];
-        rows = gather(m, s, c, kv_head, first, end * group, &q);
+        rows = gather(m, s, c, kv_head, first, end * group, q);
         for (int r = 0; r < rows; r++) clear(&total[r], m->head_dim);
-        for (int span = first_span(q.positions[0], window); span <= q.positions[rows - 1] / SPAN; span++) {
-            attend_span(states, c, kv_head, span, window, &q, rows, found);
+        for (int span = first_span(q[0].position, window); span <= q[rows - 1].position / SPAN; span++) {
+            attend_span(states, c, kv_head, span, window, q, rows, found);
             for (int r = 0; r < rows; r++) join(&total[r], &found[r], m->head_dim);
         }
         for (int r = 0; r < rows; r++) {

@@ -10,7 +10,6 @@
 #define GROUP 32        /* columns that share a scale */
 #define TILE 16         /* outputs in a vector */
 #define MAX_ROWS 6      /* activation rows computed at once */
-#define LOW_DIGIT 254.f /* one step of the high digit, in steps of the low one */
 #define UNPACK_FROM 12  /* rows from which 4-bit weights are widened once rather than for each few rows */
 
 /* Weights, packed for the kernels. For each tile of 16 outputs and each group, `values` has 8 vectors: vector s holds

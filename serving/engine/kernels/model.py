@@ -7,7 +7,6 @@ batch, in a piece of a prompt or as a draft that is verified.
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +26,7 @@ from serving.engine.kernels.library import (
     RowBuffers,
     StepStruct,
 )
+from serving.engine.kvcache import KVFormat, kv_bytes_per_block
 from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
 
 if TYPE_CHECKING:
@@ -48,17 +48,18 @@ def supports(config: ModelConfig) -> bool:
     return all(size % 32 == 0 for size in rows) and config.head_dim % TILE == 0 and config.head_dim <= MAX_HEAD_DIM
 
 
-@dataclass(frozen=True, slots=True)
 class BlockedStates:
-    """Key/value states in bfloat16, in the order that attention.h reads; memory is taken when it is first written.
+    """Key/value states in the order of states.h, in bfloat16 or int8; memory is taken when it is first written."""
 
-    Attributes:
-        keys: bits of bfloat16, [num_layers, num_blocks, num_kv_heads, head_dim / 2, 16, 2]; values likewise
-            [num_layers, num_blocks, num_kv_heads, 8, head_dim, 2].
-    """
-
-    keys: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
-    values: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
+    def __init__(self, config: ModelConfig, num_blocks: int, kv_format: KVFormat) -> None:
+        is_int8 = kv_format is KVFormat.INT8
+        slots = num_blocks * config.num_kv_heads * BLOCK_SIZE
+        self.layer_bytes = slots * config.head_dim * (1 if is_int8 else 2)
+        self.layer_scales = slots if is_int8 else 0
+        self.bytes = np.zeros((2, config.num_layers, self.layer_bytes), np.uint8)
+        self.scales = np.zeros((2, config.num_layers, self.layer_scales), np.float32)
+        self.pointers = tuple(part.ctypes.data for part in self.bytes)
+        self.scale_pointers = tuple(part.ctypes.data if is_int8 else None for part in self.scales)
 
 
 class KernelModel:
@@ -68,6 +69,7 @@ class KernelModel:
         source: gives weights by their Hugging Face names.
         on_progress: called with (layers loaded, layers in all).
         num_threads: threads of the kernels' own pool; PyTorch's number if not given.
+        kv_format: of the key/value states: bfloat16, or int8.
         two_digits: round activations to two 8-bit digits in every layer, not before the output head alone: half as
             fast in prefill, and nothing but the weights' own rounding is left.
     """
@@ -81,13 +83,15 @@ class KernelModel:
         on_progress: Callable[[int, int], None] | None = None,
         num_threads: int | None = None,
         *,
+        kv_format: KVFormat = KVFormat.AUTO,
         two_digits: bool = False,
     ) -> None:
         self.config = config
         self.weight_format = weight_format
         self.device = torch.device("cpu")
         self.num_threads = num_threads or torch.get_num_threads()
-        self.kv_bytes_per_block = config.kv_bytes_per_token() * BLOCK_SIZE
+        self.kv_bytes_per_block = kv_bytes_per_block(config, kv_format, torch.bfloat16)
+        self._kv_format = kv_format
         self._kernels = kernels
         self._weights = _Weights(config, source, weight_format.bits or 8, kernels, on_progress, two_digits=two_digits)
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
@@ -101,12 +105,7 @@ class KernelModel:
 
     def new_states(self, num_blocks: int) -> BlockedStates:
         """See `Runner`."""
-        config = self.config
-        front = (config.num_layers, num_blocks, config.num_kv_heads)
-        return BlockedStates(
-            np.zeros((*front, config.head_dim // 2, BLOCK_SIZE, 2), np.uint16),
-            np.zeros((*front, BLOCK_SIZE // 2, config.head_dim, 2), np.uint16),
-        )
+        return BlockedStates(self.config, num_blocks, self._kv_format)
 
     def forward(self, chunks: Sequence[Chunk], states: BlockedStates) -> torch.Tensor:
         """See `Runner`."""
@@ -250,6 +249,8 @@ class _StepBuffers:
         self._attended = torch.empty(num_rows, queries)
         self._gated = torch.empty(num_rows, config.intermediate_size)
         self._queries = torch.empty(num_rows, queries, dtype=torch.bfloat16)
+        self._query_scales = torch.empty(num_rows, config.num_heads)
+        self._query_sums = torch.empty(num_rows, config.num_heads, 2, dtype=torch.int32)
         self._rows = RowBuffers(num_rows, max(config.hidden_size, queries, config.intermediate_size), num_threads)
         self._partials = torch.empty(0, dtype=torch.uint8)
 
@@ -261,8 +262,9 @@ class _StepBuffers:
         return StepStruct(
             *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads),
             *(step.token_ids.ctypes.data, step.positions.ctypes.data, step.logit_rows.ctypes.data),
-            *(step.chunks, states.keys.ctypes.data, states.values.ctypes.data, states.keys[0].size),
+            *(step.chunks, *states.pointers, *states.scale_pointers, states.layer_bytes, states.layer_scales),
             *(self._hidden.data_ptr(), self._qkv.data_ptr(), self._attended.data_ptr(), self._gated.data_ptr()),
-            *(self._queries.data_ptr(), self._rows.quantized, self._partials.data_ptr()),
+            *(self._queries.data_ptr(), self._query_scales.data_ptr(), self._query_sums.data_ptr()),
+            *(self._rows.quantized, self._partials.data_ptr()),
             *(self._rows.scratch, self._rows.scratch_bytes, logits.data_ptr()),
         )

@@ -9,6 +9,8 @@
 
 typedef uint16_t bf16;
 
+#define LOW_DIGIT 254.f /* numbers in two 8-bit digits: one step of the high one, in steps of the low one */
+
 /* e^x, to about 2 units in the last place; 0 far below zero (Cody and Waite's reduction, a polynomial of degree 6). */
 INLINE __m512 exp16(__m512 x) {
     x = _mm512_max_ps(_mm512_min_ps(x, _mm512_set1_ps(88.f)), _mm512_set1_ps(-160.f));
