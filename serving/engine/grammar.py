@@ -121,8 +121,34 @@ class GrammarCompiler:
     def _vocabulary(self) -> LLTokenizer:
         from llguidance import LLTokenizer
 
+        definition = _with_unspeakable_control_tokens(self._tokenizer.to_json())
         size = max(self._vocab_size, self._tokenizer.vocab_size)
-        return LLTokenizer(self._tokenizer.to_json(), n_vocab=size, eos_token=self._eos_token_ids)
+        try:
+            return LLTokenizer(definition, n_vocab=size, eos_token=self._eos_token_ids)
+        except ValueError as error:
+            raise InvalidRequestError(
+                f"json_schema and regex do not work with this model's tokenizer ({_one_line(str(error))})"
+            ) from error
+
+
+def _with_unspeakable_control_tokens(definition: str) -> str:
+    """A `tokenizer.json` with control tokens renamed.
+
+    Where a grammar leaves no choice, llguidance tokenises the text that must follow, and would read `<|im_end|>` in
+    it as the token. Nobody writes the names that are given here, which begin with a noncharacter of Unicode.
+    """
+    tokenizer = json.loads(definition)
+    names = {token["content"]: f"\ufffe{token['id']}" for token in tokenizer["added_tokens"] if token["special"]}
+    for token in tokenizer["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+    model = tokenizer["model"]
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {names.get(piece, piece): token_id for piece, token_id in model["vocab"].items()}
+    else:
+        model["vocab"] = [[names.get(piece, piece), score] for piece, score in model["vocab"]]
+    if "unk_token" in model:
+        model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
+    return json.dumps(tokenizer)
 
 
 def _json_grammar(text: str) -> str:
