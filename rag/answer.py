@@ -118,40 +118,29 @@ class _Answer:
 
     def _decline(self) -> Iterator[AnswerEvent]:
         yield from self._timed(iter([TokenEvent(NOT_ANSWERED)]))
-        cost = self._cost("none", prompt_tokens=0, cached_tokens=0, completion_tokens=0, tokens_per_s=None)
+        cost = self._cost("none", None)
         yield DoneEvent(NOT_ANSWERED, answered=False, finish_reason="declined", citations=(), cost=cost)
 
     def _done(self, citations: CitationStream, completion: Completion, model: str) -> DoneEvent:
-        cost = self._cost(
-            model,
-            prompt_tokens=completion.prompt_tokens,
-            cached_tokens=completion.cached_tokens,
-            completion_tokens=completion.completion_tokens,
-            tokens_per_s=completion.tokens_per_s,
-        )
+        cost = self._cost(model, completion)
         answered = not citations.answer.startswith(NOT_ANSWERED.rstrip("."))
         reason = "stop" if citations.repeats else str(completion.finish_reason)
         return DoneEvent(citations.answer, answered, reason, tuple(citations.citations), cost)
 
-    def _cost(
-        self,
-        model: str,
-        *,
-        prompt_tokens: int,
-        cached_tokens: int,
-        completion_tokens: int,
-        tokens_per_s: float | None,
-    ) -> Cost:
+    def _cost(self, model: str, completion: Completion | None) -> Cost:
+        """What it cost; without a completion, no model was asked."""
         first = self._first_token_at
         return Cost(
             model=model,
             retrieval_s=self._retrieval_s,
             ttft_s=None if first is None else first - self._asked_at,
             total_s=time.perf_counter() - self._asked_at,
-            prompt_tokens=prompt_tokens,
-            cached_tokens=cached_tokens,
-            completion_tokens=completion_tokens,
-            tokens_per_s=tokens_per_s,
+            prompt_tokens=completion.prompt_tokens if completion else 0,
+            cached_tokens=completion.cached_tokens if completion else 0,
+            completion_tokens=completion.completion_tokens if completion else 0,
+            tokens_per_s=completion.tokens_per_s if completion else None,
+            drafted_tokens=completion.drafted_tokens if completion else 0,
+            accepted_tokens=completion.accepted_tokens if completion else 0,
         )
 
 

@@ -228,6 +228,8 @@ def cost_line(cost: Cost) -> str:
     if cost.prompt_tokens:
         parts.append(f"{cost.prompt_tokens} prompt tokens, {cost.cached_tokens} cached")
         parts.append(f"{cost.completion_tokens} answer tokens")
+    if cost.drafted_tokens:
+        parts.append(f"{cost.accepted_tokens} of {cost.drafted_tokens} drafted tokens accepted")
     parts += [f"retrieval {cost.retrieval_s * 1000:.0f} ms", f"total {cost.total_s:.2f} s"]
     if cost.model != "none":
         parts.append(cost.model)

@@ -7,6 +7,7 @@ from serving.errors import (
     ModelFormatError,
     ModelNotFoundError,
     PromptTooLongError,
+    QueueFullError,
     ServingError,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "ModelFormatError",
     "ModelNotFoundError",
     "PromptTooLongError",
+    "QueueFullError",
     "RagError",
     "ServingError",
     "StorageError",

@@ -80,6 +80,7 @@ class Cost:
     Attributes:
         ttft_s: from the question to the first token of the answer, retrieval included.
         prompt_tokens: tokens of the whole prompt, of which `cached_tokens` were not computed again.
+        drafted_tokens: tokens guessed from the prompt and verified, of which `accepted_tokens` were right.
         tokens_per_s: decoding speed after the first token; None when fewer than two tokens came.
     """
 
@@ -91,6 +92,8 @@ class Cost:
     cached_tokens: int
     completion_tokens: int
     tokens_per_s: float | None
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

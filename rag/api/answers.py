@@ -8,7 +8,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from rag.api.problems import ProblemError
+from rag.api.problems import RETRY_AFTER_S, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rag.events import AnswerEvent
 
     AskFunction = Callable[[threading.Event], Iterator[AnswerEvent]]
-
-RETRY_AFTER_S = 5
 
 
 class AnswerStream:

@@ -17,6 +17,7 @@ from rag.errors import (
     ConfigError,
     InvalidRequestError,
     PromptTooLongError,
+    QueueFullError,
 )
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,9 @@ _STATUS_OF = {
     InvalidRequestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     PromptTooLongError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    QueueFullError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+RETRY_AFTER_S = 5
 _DETAILS = {
     HTTPStatus.NOT_FOUND: "There is nothing at this address; /docs lists what there is.",
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not take this method; /docs lists what it takes.",
@@ -109,7 +112,9 @@ async def _on_invalid(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _on_known(request: Request, error: Exception) -> ProblemResponse:
-    return ProblemResponse(status_of(error), line_of(error), instance=request.url.path)
+    status = status_of(error)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return ProblemResponse(status, line_of(error), instance=request.url.path, headers=headers)
 
 
 async def _on_unexpected(request: Request, error: Exception) -> ProblemResponse:

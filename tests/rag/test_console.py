@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from ingest.events import FileFailed
-from rag.console import AnswerView, Output
+from rag.console import AnswerView, Output, cost_line
 from rag.events import Citation, Cost, DoneEvent, TokenEvent
 from rag.progress import IngestView
 
@@ -43,6 +44,11 @@ def test_an_answer_without_a_checked_citation_says_so(
     citation = Citation(1, "model", 0, 3, "Yes", 0, 3, 1.0, verified)
     AnswerView(Output()).show([DoneEvent("Yes", True, "stop", (citation,), COST)])
     assert ("Nothing in this answer could be verified" in capsys.readouterr().out) == warned
+
+
+def test_the_cost_tells_how_much_was_guessed_right() -> None:
+    assert "3 of 8 drafted tokens accepted" in cost_line(replace(COST, drafted_tokens=8, accepted_tokens=3))
+    assert "drafted" not in cost_line(COST)
 
 
 def test_a_file_name_with_brackets_is_reported_whole(capsys: pytest.CaptureFixture[str]) -> None:
