@@ -156,6 +156,8 @@ class Rag:
             notify=self._notify,
             device=settings.device,
             num_threads=settings.num_threads,
+            kv_format=settings.kv_format,
+            use_kernels=settings.kernels,
             options=EngineOptions(
                 kv_budget_bytes=settings.kv_cache_mb << 20,
                 max_running=settings.max_running,

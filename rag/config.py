@@ -38,9 +38,11 @@ class Settings(BaseSettings):
     collection: str = Field("default", min_length=1, max_length=100, description="collection used unless named")
 
     model: str = Field("smollm2-135m", description="bundled name, hub name, path of a .gguf file or model folder")
-    weight_format: Literal["auto", "bf16", "int8", "float32"] = Field(
-        "auto", description="how weights are held; auto: bf16 where the processor computes in it, else int8"
+    weight_format: Literal["auto", "int4", "int8", "bf16", "float32"] = Field(
+        "auto", description="how weights are held; auto: int4 or int8 as the file's own, bf16 where no kernels run"
     )
+    kernels: bool = Field(True, description="use the project's own kernels where processor and a C compiler allow")
+    kv_format: Literal["auto", "int8"] = Field("auto", description="how the states of tokens are held; auto: bf16")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where the model runs")
     num_threads: int | None = Field(None, ge=1, le=1024, description="CPU threads; none leaves it to PyTorch")
     kv_cache_mb: int = Field(1024, ge=1, description="memory for the states of prompts and answers in work or kept")

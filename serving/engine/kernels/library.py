@@ -235,14 +235,20 @@ class Kernels:
         return y
 
 
-@cache
 def load_kernels(folder: Path, notify: Callable[[str], None]) -> Kernels:
     """The kernels, compiled if need be and checked against PyTorch once.
+
+    Args:
+        folder: where the library is kept.
 
     Raises:
         KernelsUnavailableError: they do not run here, or compute something else than they should.
     """
-    library = build(folder, notify)
+    return _checked(build(folder, notify))
+
+
+@cache
+def _checked(library: Path) -> Kernels:
     try:
         kernels = Kernels(library)
     except (OSError, AttributeError) as error:

@@ -72,6 +72,10 @@ class KernelModel:
         kv_format: of the key/value states: bfloat16, or int8.
         two_digits: round activations to two 8-bit digits in every layer, not before the output head alone: half as
             fast in prefill, and nothing but the weights' own rounding is left.
+
+    Attributes:
+        num_matrix_bytes: bytes of weights that one decode step reads.
+        kv_bytes_per_block: bytes of key/value states of `BLOCK_SIZE` tokens.
     """
 
     def __init__(
@@ -94,14 +98,10 @@ class KernelModel:
         self._kv_format = kv_format
         self._kernels = kernels
         self._weights = _Weights(config, source, weight_format.bits or 8, kernels, on_progress, two_digits=two_digits)
+        self.num_matrix_bytes = self._weights.num_matrix_bytes
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
         self._buffers: _StepBuffers | None = None
         self._seconds: ctypes.Array[ctypes.c_double] | None = None
-
-    @property
-    def num_matrix_bytes(self) -> int:
-        """Bytes of weights that one decode step reads."""
-        return self._weights.num_matrix_bytes
 
     def new_states(self, num_blocks: int) -> BlockedStates:
         """See `Runner`."""
