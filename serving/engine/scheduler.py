@@ -152,6 +152,7 @@ class Scheduler:
         while budget > 0 and (request := next(reading, None) or self._admit()):
             works.append(Work(request, min(request.num_pending_tokens, budget)))
             budget -= works[-1].num_scheduled_tokens
+        self.totals.steps += bool(works)
         return works
 
     def advance(self, work: Work, token_ids: Sequence[int]) -> None:

@@ -166,6 +166,9 @@ def test_all_short_prompts_share_a_step_and_long_ones_are_cut_to_the_budget() ->
     second = machine.step()
     assert [work.num_scheduled_tokens for work in second] == [1, 1, GAP_TOKENS]
     assert [work.num_logits for work in second] == [1, 1, 0]
+    machine.run()
+    assert machine.step() == []
+    assert machine.scheduler.totals.steps == 2 + 2 + 1 + 3, "beside the short answers, alone, and the long one's answer"
 
 
 def test_a_prompt_that_was_computed_before_is_read_but_for_its_last_block() -> None:
