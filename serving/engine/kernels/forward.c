@@ -323,10 +323,11 @@ static void run_step(void *argument, int thread, int n) {
     lap(&clock, HEAD);
 }
 
-/* Computes one step. Sizes must be multiples: hidden and intermediate size of 32, head size of 16. */
-void forward(const Model *model, const Step *step) {
+/* Computes one step, and says how often a thread waited long for another. Sizes must be multiples: hidden and
+ * intermediate size of 32, head size of 16. */
+int forward(const Model *model, const Step *step) {
     Forward both = {model, step};
-    pool_run(run_step, &both, step->num_threads);
+    return pool_run(run_step, &both, step->num_threads);
 }
 
 typedef struct {

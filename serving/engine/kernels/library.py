@@ -216,12 +216,17 @@ class Kernels:
             *(c_void_p, c_void_p, c_size_t, c_int32),
         ]
         self._forward.argtypes = [POINTER(ModelStruct), POINTER(StepStruct)]
-        for function in (self._forward, self._multiply_rows, self.pack):
-            function.restype = None
+        self._forward.restype = c_int32
+        self._multiply_rows.restype = self.pack.restype = None
 
-    def forward(self, model: ModelStruct, step: StepStruct) -> None:
-        """Computes one step; other Python threads run meanwhile."""
-        self._forward(ctypes.byref(model), ctypes.byref(step))
+    def forward(self, model: ModelStruct, step: StepStruct) -> int:
+        """Computes one step; other Python threads run meanwhile.
+
+        Returns:
+            How often one of its threads waited long for another.
+        """
+        num_stalls: int = self._forward(ctypes.byref(model), ctypes.byref(step))
+        return num_stalls
 
     def multiply(self, weight: PackedLinear, x: torch.Tensor, num_threads: int) -> torch.Tensor:
         """`x W^T` + bias: float32 [num_rows, num_columns] to [num_rows, num_outputs]."""

@@ -26,6 +26,7 @@ from serving.engine.kernels.library import (
     RowBuffers,
     StepStruct,
 )
+from serving.engine.kernels.threads import ThreadChoice
 from serving.engine.kvcache import KVFormat, kv_bytes_per_block
 from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _SPAN = 256  # keys that attention.h sees at a time
 _MIN_ROWS = 16
+_FEW_ROWS = 16
 
 
 def supports(config: ModelConfig) -> bool:
@@ -93,7 +95,7 @@ class KernelModel:
         self.config = config
         self.weight_format = weight_format
         self.device = torch.device("cpu")
-        self.num_threads = num_threads or torch.get_num_threads()
+        self._threads = ThreadChoice(num_threads or torch.get_num_threads())
         self.kv_bytes_per_block = kv_bytes_per_block(config, kv_format, torch.bfloat16)
         self._kv_format = kv_format
         self._kernels = kernels
@@ -114,9 +116,11 @@ class KernelModel:
         self._extend_tables(max(chunk.num_cached + len(chunk.token_ids) for chunk in chunks))
         step = _Step(self.config, chunks)
         logits = torch.empty(len(step.logit_rows), self.config.vocab_size)
-        struct = buffers.struct(step, states, logits, self.num_threads)
+        struct = buffers.struct(step, states, logits, self._threads.number)
         struct.seconds = self._seconds
-        self._kernels.forward(self._weights.struct, struct)
+        num_stalls = self._kernels.forward(self._weights.struct, struct)
+        if num_rows <= _FEW_ROWS:  # with more, threads wait for each other's share of the work as a matter of course
+            self._threads.report(num_stalls)
         return logits
 
     def start_profile(self) -> None:
@@ -131,7 +135,7 @@ class KernelModel:
     def _buffers_for(self, num_rows: int) -> _StepBuffers:
         if self._buffers is None or num_rows > self._buffers.num_rows:
             wanted = max(_MIN_ROWS, 1 << (num_rows - 1).bit_length())
-            self._buffers = _StepBuffers(self.config, wanted, self.num_threads)
+            self._buffers = _StepBuffers(self.config, wanted, self._threads.most)
         return self._buffers
 
     def _extend_tables(self, num_positions: int) -> None:

@@ -31,6 +31,7 @@ static struct {
     _Alignas(64) atomic_int phase;
     _Alignas(64) atomic_int next_unit;
     _Alignas(64) atomic_int finished;
+    _Alignas(64) atomic_int num_stalls;
 } pool = {.num_threads = 1, .in_use = PTHREAD_MUTEX_INITIALIZER};
 
 static void pool_sleep(atomic_int *word, int seen) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0); }
@@ -83,8 +84,21 @@ static int pool_resize(int num_threads) {
     return pool.num_threads;
 }
 
-/* Runs a job on `num_threads` threads, the caller's among them, and returns when all have done it. */
-static void pool_run(Job job, void *argument, int num_threads) {
+/* Waits for a word to be something else (`until` 0) or to be `value` (`until` 1). A wait so long that the core is given
+ * up counts as a stall: most likely the thread that is waited for does not run, as its core does other work. */
+static inline void spin(atomic_int *word, int value, int until) {
+    for (int spins = 0; (atomic_load_explicit(word, memory_order_acquire) == value) != until; spins++) {
+        if (spins < SPINS_AT_BARRIER) {
+            _mm_pause();
+            continue;
+        }
+        if (spins == SPINS_AT_BARRIER) atomic_fetch_add(&pool.num_stalls, 1);
+        sched_yield();
+    }
+}
+
+/* Runs a job on `num_threads` threads, the caller's among them, and returns when all have done it: the number of stalls. */
+static int pool_run(Job job, void *argument, int num_threads) {
     pthread_mutex_lock(&pool.in_use);
     num_threads = pool_resize(num_threads);
     pool.job = job;
@@ -92,14 +106,16 @@ static void pool_run(Job job, void *argument, int num_threads) {
     atomic_store(&pool.arrived, 0);
     atomic_store(&pool.next_unit, 0);
     atomic_store(&pool.finished, 0);
+    atomic_store(&pool.num_stalls, 0);
     if (num_threads > 1) {
         atomic_fetch_add(&pool.epoch, 1);
         if (atomic_load(&pool.sleeping)) pool_wake(&pool.epoch);
     }
     job(argument, 0, num_threads);
-    for (int spins = 0; atomic_load_explicit(&pool.finished, memory_order_acquire) < num_threads - 1;)
-        ++spins < SPINS_AT_BARRIER ? _mm_pause() : (void)sched_yield();
+    spin(&pool.finished, num_threads - 1, 1);
+    int num_stalls = atomic_load(&pool.num_stalls);
     pthread_mutex_unlock(&pool.in_use);
+    return num_stalls;
 }
 
 /* Waits until all threads of the job have come here, and lets them take units of work from 0 again. */
@@ -115,8 +131,7 @@ static inline void barrier(int num_threads) {
         atomic_store_explicit(&pool.phase, phase + 1, memory_order_release);
         return;
     }
-    for (int spins = 0; atomic_load_explicit(&pool.phase, memory_order_acquire) == phase;)
-        ++spins < SPINS_AT_BARRIER ? _mm_pause() : (void)sched_yield();
+    spin(&pool.phase, phase, 0);
 }
 
 /* The next `count` units of this phase that no thread has taken yet: the first of them. */

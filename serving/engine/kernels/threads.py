@@ -1,0 +1,35 @@
+"""How many threads a step uses: all, or fewer for a while when other work has the cores."""
+
+from __future__ import annotations
+
+_MANY_STALLS = 3
+_SHORTEST, _LONGEST = 16, 1024
+
+
+class ThreadChoice:
+    """The number of threads for the next step.
+
+    A step makes its threads wait for each other some hundred times. Where another process has one of their cores, each
+    wait may last until the system changes processes, milliseconds, and one thread alone is faster than two. So a step
+    in which threads waited long is followed by some with half as many; then all are tried again, the later the more
+    often that was in vain.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.number = most
+        self._pause = _SHORTEST
+        self._left = 0
+
+    def report(self, num_stalls: int) -> None:
+        """Notes how often threads waited long for each other in a step with `number` threads."""
+        if num_stalls >= _MANY_STALLS and self.number > 1:
+            self._pause = min(_LONGEST, self._pause * 2) if self.number == self.most else self._pause
+            self._left = self._pause
+            self.number //= 2
+        elif self.number < self.most:
+            self._left -= 1
+            if self._left <= 0:
+                self.number = self.most
+        else:
+            self._pause = max(_SHORTEST, self._pause - 1)
