@@ -47,9 +47,9 @@ class Machine:
         return request
 
     def step(self) -> list[Work]:
-        answering = [request for request in self.scheduler.running if request.decoding]
+        before = [(request, request.num_preemptions) for request in self.scheduler.running if request.decoding]
         works = self.scheduler.plan()
-        self.check_budget(works, answering)
+        self.check_budget(works, [request for request, preemptions in before if request.num_preemptions == preemptions])
         for work, token_ids in [(work, self.compute(work)) for work in works]:
             self.scheduler.advance(work, token_ids)
             if token_ids and work.request not in self.answered:
@@ -86,12 +86,10 @@ class Machine:
         return said
 
     def check_budget(self, works: Sequence[Work], answering: Sequence[Request]) -> None:
-        """Answers go on first, unless they gave way; prompts, and answers that come back, share the budget."""
-        decoding = [work for work in works if work.request in answering]
-        assert [work.request for work in decoding] == [request for request in answering if request.blocks]
-        assert works[: len(decoding)] == decoding
+        """Answers that kept their memory go on first; prompts, and answers that come back, share the budget."""
+        decoding, others = works[: len(answering)], works[len(answering) :]
+        assert [work.request for work in decoding] == answering
         assert all(work.num_scheduled_tokens == 1 for work in decoding)
-        others = works[len(decoding) :]
         assert sum(work.num_scheduled_tokens for work in others) <= (GAP_TOKENS if decoding else STEP_TOKENS)
         assert len(self.scheduler.running) <= MAX_RUNNING
 
