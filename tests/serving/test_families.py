@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from serving.engine import engine as engine_module
 from serving.engine.batch import Chunk, logits_of
 from serving.engine.quantize import WeightFormat
 from serving.runtime import SamplingParams
+
+if TYPE_CHECKING:
+    from serving.engine.engine import Engine
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -47,7 +49,7 @@ def family(request: pytest.FixtureRequest, tiny: Any) -> Any:
     return tiny(name, **settings)
 
 
-def greedy(engine: engine_module.Engine, ids: list[int], num_tokens: int = NUM_TOKENS) -> list[int]:
+def greedy(engine: Engine, ids: list[int], num_tokens: int = NUM_TOKENS) -> list[int]:
     return engine.generate(ids, SamplingParams(max_new_tokens=num_tokens))
 
 
@@ -61,9 +63,7 @@ def test_logits_and_greedy_tokens_equal_those_of_transformers(family: Any, promp
     assert len(set(tokens)) > 5, "a model that repeats itself proves little"
 
 
-def test_prefill_in_pieces_equals_prefill_at_once(
-    family: Any, prompt_ids: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prefill_in_pieces_equals_prefill_at_once(family: Any, prompt_ids: list[int]) -> None:
     engine = family.engine()
     at_once = greedy(engine, prompt_ids)
     states = engine.model.new_states(3)
@@ -75,8 +75,7 @@ def test_prefill_in_pieces_equals_prefill_at_once(
     ]
     torch.testing.assert_close(torch.cat(pieces), logits_of(engine.model, prompt_ids), rtol=1e-4, atol=1e-4)
     for size in (1, 7, 39):
-        monkeypatch.setattr(engine_module, "PREFILL_PIECE", size)
-        assert greedy(engine, prompt_ids) == at_once
+        assert greedy(family.engine(step_tokens=size), prompt_ids) == at_once
 
 
 def test_greedy_tokens_equal_those_of_transformers_own_generate(tiny: Any, prompt_ids: list[int]) -> None:
