@@ -31,6 +31,20 @@ def models_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def share_kernels() -> Callable[[Path], Path]:
+    """Has a models folder use the kernels that were compiled for other tests, and returns it."""
+
+    def share(folder: Path) -> Path:
+        compiled = CACHE / "models" / "kernels"
+        compiled.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "kernels").symlink_to(compiled.absolute(), target_is_directory=True)
+        return folder
+
+    return share
+
+
+@pytest.fixture(scope="session")
 def make_home(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
     """Makes fresh home folders that have the bundled LLM."""
 

@@ -94,6 +94,8 @@ def load_runtime(
     notify: Notify,
     device: str = "auto",
     num_threads: int | None = None,
+    kv_format: str = "auto",
+    use_kernels: bool = True,
     options: EngineOptions | None = None,
 ) -> NativeRuntime:
     """Loads a model's weights and makes it ready to answer.
@@ -102,6 +104,8 @@ def load_runtime(
         weight_format: one of `WeightFormat`, or `auto` for what suits the processor best.
         device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
         num_threads: CPU threads of this process's matrix products; None leaves PyTorch's choice.
+        kv_format: one of `KVFormat`.
+        use_kernels: False leaves all work to PyTorch's operators.
         options: how the engine shares time and memory among requests.
 
     Raises:
@@ -110,23 +114,23 @@ def load_runtime(
     import torch
 
     from serving.engine.engine import Engine
-    from serving.engine.model import Model
-    from serving.engine.quantize import choose_format
+    from serving.engine.kvcache import KVFormat
     from serving.models.chat import ChatTemplate
-    from serving.models.prepared import KeepingSource, open_weights
+    from serving.models.keep import KeepingSource
+    from serving.models.prepared import open_weights
+    from serving.models.runner import choose_runner, make_runner
     from serving.native import NativeRuntime
 
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    place = torch.device("cuda" if device == "auto" and torch.cuda.is_available() else device.replace("auto", "cpu"))
     tokenizer = load_tokenizer(model)
     texts = model.tokenizer_config()
     template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
-    chosen = choose_format(weight_format, place.type)
-    source = open_weights(model, chosen)
+    choice = choose_runner(model, weight_format, device, notify, use_kernels=use_kernels)
+    source = open_weights(model, choice.weight_format)
 
     def progress(done: int, total: int) -> None:
-        notify(f"loading {model.name} ({chosen}), layer {done} of {total}")
+        notify(f"loading {model.name} ({choice.weight_format}), layer {done} of {total}")
 
     if tokenizer.num_model_tokens > model.config.vocab_size:
         raise ModelFormatError(
@@ -134,9 +138,9 @@ def load_runtime(
             f"the weights know {model.config.vocab_size}; they belong to different models"
         )
     try:
-        weights = Model(model.config, source, chosen, place, progress)
+        runner = make_runner(choice, model, source, KVFormat(kv_format), progress)
     except ModelFormatError as error:
         raise ModelFormatError(f"{model.path}: {error}") from error
     if isinstance(source, KeepingSource):
         source.keep()
-    return NativeRuntime(model.name, Engine(weights, tokenizer, options=options), template)
+    return NativeRuntime(model.name, Engine(runner, tokenizer, options=options), template)

@@ -8,34 +8,26 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import shutil
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from serving.engine.config import ModelConfig
 from serving.engine.quantize import WeightFormat
 from serving.errors import ModelFormatError
 from serving.models import gguf
-from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, grouped_names, safetensors_files
+from serving.models.keep import KeepingSource
+from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, safetensors_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from serving.engine.grouped import GroupedWeight
 
 logger = logging.getLogger(__name__)
 
 _LAYOUT = "3"  # changes whenever what is kept changes meaning
 _SAMPLE_BYTES = 1 << 20
-_ABANDONED_S = 3600.0  # a file that no process has written to for this long was left by one that was killed
 _NUM_INNER_SAMPLES, _INNER_SAMPLE_BYTES = 64, 16 << 10
 
 
@@ -63,6 +55,16 @@ class PreparedModel:
     def tokenizer_config(self) -> dict[str, Any]:
         """Chat template and special tokens."""
         return _read_json(self.folder / "tokenizer_config.json")
+
+    def mean_bits(self, weight_format: WeightFormat) -> float | None:
+        """Bits that a weight of a GGUF file takes on average in a format of groups; None for any other model."""
+        bits = _read_json(self.folder / "config.json").get("mean_bits", {}).get(weight_format)
+        return None if bits is None else float(bits)
+
+    @property
+    def is_in_4_bits(self) -> bool:
+        """Whether matrices of it are kept in a type of 4 bits that is taken over as it is."""
+        return bool(_read_json(self.folder / "config.json").get("is_in_4_bits"))
 
     def weights_file(self, weight_format: WeightFormat) -> Path:
         """Where the weights are kept in a format."""
@@ -104,41 +106,7 @@ def open_weights(model: PreparedModel, weight_format: WeightFormat) -> WeightSou
         source = SafetensorsSource(safetensors_files(model.path))
         if weight_format.bits is None:
             return source
-    return source if weight_format is WeightFormat.FLOAT32 else KeepingSource(source, kept)
-
-
-class KeepingSource:
-    """Gives weights from another source, and can then keep what it gave for the next load."""
-
-    def __init__(self, source: WeightSource, file: Path) -> None:
-        self._source = source
-        self._file = file
-        self._given: dict[str, torch.Tensor] = {}
-
-    def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> torch.Tensor:
-        """See `WeightSource`; matrices in bfloat16, as every format but float32 uses them."""
-        weight = self._source.tensor(name, shape)
-        self._given[name] = weight.to(torch.bfloat16) if weight.ndim > 1 else weight
-        return self._given[name]
-
-    def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
-        """See `WeightSource`."""
-        weight = self._source.grouped(parts, columns, bits)
-        self._given.update(zip(grouped_names(parts), (part for _, part in weight.tensors()), strict=False))
-        return weight
-
-    def keep(self) -> None:
-        """Writes what was given, whole or not at all; a disk that is full only costs the next load its speed."""
-        for left in self._file.parent.glob(f"{self._file.stem}.*.partial"):
-            if time.time() - left.stat().st_mtime > _ABANDONED_S:
-                left.unlink(missing_ok=True)
-        partial = self._file.with_suffix(f".{os.getpid()}.partial")
-        try:
-            save_file({name: weight.contiguous() for name, weight in self._given.items()}, partial)
-            partial.replace(self._file)
-        except (OSError, SafetensorError) as error:
-            partial.unlink(missing_ok=True)
-            logger.warning("%s could not be kept (%s); the next load will take as long", self._file, error)
+    return source if weight_format is WeightFormat.FLOAT32 else KeepingSource(source, kept, model.config.num_layers)
 
 
 def _prepare_into(folder: Path, path: Path) -> None:
@@ -181,7 +149,9 @@ def _prepare_gguf(target: Path, path: Path) -> None:
         tensors = {tensor.name for tensor in reader.tensors}
         config["attention_bias"] = "blk.0.attn_q.bias" in tensors
         config["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
-        ModelConfig.from_hf(config)
+        source = GgufSource(reader, ModelConfig.from_hf(config), permuted=gguf.rotary_pairs(reader))
+        config["mean_bits"] = {name: source.mean_bits(name.bits) for name in WeightFormat if name.bits is not None}
+        config["is_in_4_bits"] = source.is_in_4_bits
         _write_json(target / "config.json", config)
         _write_json(target / "tokenizer_config.json", gguf.read_tokenizer_config(reader))
         gguf.read_tokenizer(reader).save(str(target / "tokenizer.json"))

@@ -63,7 +63,8 @@ def choose_runner(
     if weight_format != "auto":
         chosen = WeightFormat(weight_format)
     elif kernels is not None:
-        chosen = WeightFormat.INT4 if (model.mean_bits(WeightFormat.INT4) or 8) < _FEW_BITS else WeightFormat.INT8
+        is_small = model.is_in_4_bits and (model.mean_bits(WeightFormat.INT4) or 8) < _FEW_BITS
+        chosen = WeightFormat.INT4 if is_small else WeightFormat.INT8
     else:
         chosen = WeightFormat.BF16 if place.type == "cuda" or packed_bf16_works() else WeightFormat.INT8
     return RunnerChoice(place, chosen, kernels, reason if chosen.bits is not None else "")

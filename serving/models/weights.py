@@ -99,7 +99,11 @@ class SafetensorsSource:
 
 
 class GgufSource:
-    """A GGUF file; its blocks are turned to float32 exactly, and to groups with the least rounding that these allow."""
+    """A GGUF file; its blocks are turned to float32 exactly, and to groups with the least rounding that these allow.
+
+    Attributes:
+        is_in_4_bits: whether some of its matrices are in a type of 4 bits; what it has in others stays finer then.
+    """
 
     def __init__(self, reader: GGUFReader, config: ModelConfig, *, permuted: bool) -> None:
         from serving.models.repack import KINDS_OF_4_BITS
@@ -107,7 +111,7 @@ class GgufSource:
         self._tensors = {tensor.name: tensor for tensor in reader.tensors}
         self._config = config
         self._permuted = permuted
-        self._is_in_4_bits = any(tensor.tensor_type in KINDS_OF_4_BITS for tensor in reader.tensors)
+        self.is_in_4_bits = any(tensor.tensor_type in KINDS_OF_4_BITS for tensor in reader.tensors)
 
     def tensor(self, name: str, shape: tuple[int, ...] | None = None) -> torch.Tensor:
         """See `WeightSource`."""
@@ -156,7 +160,7 @@ class GgufSource:
         if stored.tensor_type in KINDS_OF_4_BITS:
             return bits
         sensitive = {gguf_name(name) for name in _IN_8_BITS_AT_LEAST}
-        return 8 if self._is_in_4_bits or stored.name in sensitive else bits
+        return 8 if self.is_in_4_bits or stored.name in sensitive else bits
 
     def _stored(self, name: str) -> ReaderTensor:
         stored = self._tensors.get(gguf_name(name))

@@ -109,6 +109,11 @@ def tiny(tmp_path: Path) -> Any:
     return make
 
 
+@pytest.fixture(autouse=True)
+def _kernels_are_compiled_once(tmp_path: Path, share_kernels: Any) -> None:
+    share_kernels(tmp_path / "models")
+
+
 def save_tokenizer(tokenizer: FastTokenizer, folder: Path, template: str | None = CHATML) -> None:
     tokenizer.save(str(folder / "tokenizer.json"))
     texts = {"chat_template": template, "eos_token": {"content": "<|im_end|>"}, "bos_token": None}
@@ -294,7 +299,7 @@ def bundled_engines(models_folder: Path, bundled: NativeRuntime) -> dict[WeightF
 
 
 @pytest.fixture(scope="session")
-def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
+def tiny_engine(tmp_path_factory: pytest.TempPathFactory, share_kernels: Any) -> TinyModel:
     """One tiny Llama for tests that only need a model that runs."""
     home = tmp_path_factory.mktemp("tiny")
     folder = home / "tiny-llama"
@@ -302,4 +307,4 @@ def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
     reference.save_pretrained(folder)
     tokenizer = tiny_tokenizer()
     save_tokenizer(tokenizer, folder)
-    return TinyModel(reference, folder, home / "models", tokenizer)
+    return TinyModel(reference, folder, share_kernels(home / "models"), tokenizer)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from serving.engine.config import ModelConfig
 from serving.engine.grouped import GROUP_SIZE, GroupedWeight, join_rows, quantize_groups
 from serving.models import gguf as gguf_module
-from serving.models.prepared import KeepingSource
+from serving.models.keep import KeepingSource
 from serving.models.repack import KINDS_OF_4_BITS, bits_of, can_repack, repack
 from serving.models.weights import GgufSource, SafetensorsSource, grouped_names
 
@@ -270,7 +270,7 @@ class TestSources:
         source, config = gguf_source(gguf_writer(wide("llama"), tmp_path / "m.gguf", kind=kind))
         for bits in (8, 4):
             file = tmp_path / f"{bits}.safetensors"
-            keeping = KeepingSource(source, file)
+            keeping = KeepingSource(source, file, 1)
             given_first = [keeping.grouped(parts, columns, bits) for parts, columns in matrices(config)]
             keeping.keep()
             kept = SafetensorsSource([file])

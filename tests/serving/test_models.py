@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import random
+import resource
 import shutil
 import signal
 import time
@@ -388,18 +390,32 @@ class TestPreparedFolder:
         file.write_bytes(content)
         assert prepared._fingerprint(file) != before
 
+    @pytest.mark.parametrize("limit", [0, 5000, 60_000])
     def test_a_disk_that_is_full_costs_only_speed(
-        self, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, limit: int
     ) -> None:
-        def full(_: Any, file: Path) -> None:
-            file.write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(prepared, "save_file", full)
-        assert tokens_of(load(model, tmp_path / "models", WeightFormat.INT8))
+        opened = open_model(str(model), tmp_path / "models", quiet)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            runtime = load_runtime(opened, WeightFormat.INT8, notify=quiet, device="cpu")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
         assert "could not be kept" in caplog.text
+        assert not opened.weights_file(WeightFormat.INT8).exists()
+        tokens = tokens_of(runtime)
+        del runtime
+        gc.collect()
         assert not list((tmp_path / "models").rglob("*.partial"))
-        assert not list((tmp_path / "models").rglob("int8.safetensors"))
+        assert tokens_of(load(model, tmp_path / "models", WeightFormat.INT8)) == tokens
+        assert opened.weights_file(WeightFormat.INT8).exists()
+
+    def test_a_load_that_fails_half_way_leaves_no_file(self, folder: Path, tmp_path: Path) -> None:
+        change_weights(folder, lambda weights: weights.pop("lm_head.weight"))
+        with pytest.raises(ModelFormatError):
+            load(folder, tmp_path / "models", WeightFormat.INT8)
+        gc.collect()
+        assert not list((tmp_path / "models").rglob("int8.*"))
 
     def test_preparations_at_the_same_time_do_not_disturb_each_other(self, model: Path, tmp_path: Path) -> None:
         context = multiprocessing.get_context("fork")
@@ -411,7 +427,9 @@ class TestPreparedFolder:
         assert [worker.exitcode for worker in workers] == [0] * 4
         assert len(list((tmp_path / "models" / "prepared").iterdir())) == 1
 
-    def test_a_killed_preparation_leaves_nothing_that_is_used(self, model: Path, tmp_path: Path) -> None:
+    def test_a_killed_preparation_leaves_nothing_that_is_used(
+        self, model: Path, tmp_path: Path, share_kernels: Any
+    ) -> None:
         context = multiprocessing.get_context("fork")
         generator = random.Random(3)
         for _ in range(6):
@@ -421,7 +439,7 @@ class TestPreparedFolder:
             worker.kill()
             worker.join()
             assert worker.exitcode in (-signal.SIGKILL, 0)
-        fresh = tokens_of(load(model, tmp_path / "other", WeightFormat.INT8))
+        fresh = tokens_of(load(model, share_kernels(tmp_path / "other"), WeightFormat.INT8))
         assert tokens_of(load(model, tmp_path / "models", WeightFormat.INT8)) == fresh
         assert tokens_of(load(model, tmp_path / "models", WeightFormat.INT8)) == fresh
 
