@@ -14,9 +14,10 @@ from serving.engine.blocks import BlockPool
 from serving.engine.grammar import GrammarCompiler
 from serving.engine.options import EngineOptions
 from serving.engine.prefix import NoPrefixCache, RadixTree
-from serving.engine.sampler import make_samplers
+from serving.engine.sampler import likeliest, make_samplers
 from serving.engine.scheduler import Request, Scheduler, Totals, num_blocks_for
 from serving.engine.service import Service
+from serving.engine.speculate import PromptLookup
 from serving.engine.text import AnswerText
 from serving.errors import (
     EngineStoppedError,
@@ -193,7 +194,8 @@ class Engine:
         max_tokens = min(longest, len(token_ids) + params.max_new_tokens)
         answers: list[Answer] = []
         for index, sampler in enumerate(samplers):
-            request = Request(token_ids, max_tokens, leader=answers[0].request if answers else None)
+            lookup = PromptLookup(token_ids) if self.options.speculation else None
+            request = Request(token_ids, max_tokens, lookup=lookup, leader=answers[0].request if answers else None)
             text = AnswerText(self.tokenizer.stream(), params.stop)
             answers.append(Answer(request, call, sampler, text, frozenset(config.eos_token_ids), index))
         return answers
@@ -244,12 +246,12 @@ class Engine:
         """The tokens that each part of the step gave; one pass finds those of all answers that take the likeliest."""
         answers = [self._answers[work.request] for work in works]
         plain = any(answer.is_plain_greedy for answer in answers)
-        likeliest: list[int] = logits.argmax(dim=-1).tolist() if plain else []
+        chosen_plainly = likeliest(logits) if plain else []
         chosen, start = [], 0
         for answer, work in zip(answers, works, strict=True):
             end = start + work.num_logits
             chosen.append(
-                answer.take(work, logits[start:end], likeliest[start:end] if answer.is_plain_greedy else None)
+                answer.take(work, logits[start:end], chosen_plainly[start:end] if answer.is_plain_greedy else None)
             )
             start = end
         return chosen

@@ -286,6 +286,20 @@ def test_many_at_once_get_the_tokens_that_each_gets_alone(
     assert stats.totals.answer_tokens == 2 * sum(map(len, naive_tokens))
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_drafted_answers_are_the_same_in_fewer_steps(make: Callable[..., Engine], temperature: float) -> None:
+    drafting, plain = make(), make(speculation=False)
+    # After so much of the same, a model that knows nothing says it again; the sampled one now and then does not.
+    params = SamplingParams(max_new_tokens=200, temperature=temperature, seed=1, logit_bias={7: 30, 8: 27})
+    runs = [ask(engine, PROMPT, params) for engine in (drafting, plain)]
+    assert runs[0][0] == runs[1][0]
+    completion, totals = runs[0][1], drafting.stats().totals
+    assert 0 < completion.accepted_tokens < completion.drafted_tokens
+    assert (completion.drafted_tokens, completion.accepted_tokens) == (totals.drafted_tokens, totals.accepted_tokens)
+    assert totals.steps == 200 - completion.accepted_tokens
+    assert plain.stats().totals.steps == 200
+
+
 def test_the_others_do_not_notice_requests_that_are_ended(
     make: Callable[..., Engine], naive_tokens: list[list[int]]
 ) -> None:

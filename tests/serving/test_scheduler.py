@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
 from serving.engine.prefix import NoPrefixCache, RadixTree
-from serving.engine.scheduler import Request, Scheduler, num_blocks_for
+from serving.engine.scheduler import SPECULATE_UP_TO, Request, Scheduler, num_blocks_for
+from serving.engine.speculate import PromptLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,19 +31,24 @@ def next_token(token_ids: Sequence[int]) -> int:
 class Machine:
     """A scheduler with a model that remembers, for each slot of its memory, the whole beginning that it stands for."""
 
-    def __init__(self, num_blocks: int, *, reuse: bool = True) -> None:
+    def __init__(
+        self, num_blocks: int, *, reuse: bool = True, speculate: bool = False, max_running: int = MAX_RUNNING
+    ) -> None:
         self.pool = BlockPool(num_blocks)
         self.tree = (RadixTree if reuse else NoPrefixCache)(self.pool)
         self.scheduler = Scheduler(
-            self.pool, self.tree, max_running=MAX_RUNNING, step_tokens=STEP_TOKENS, gap_tokens=GAP_TOKENS
+            self.pool, self.tree, max_running=max_running, step_tokens=STEP_TOKENS, gap_tokens=GAP_TOKENS
         )
+        self.max_running = max_running
+        self.speculate = speculate
         self.memory: dict[int, tuple[int, ...]] = {}
         self.answered: list[Request] = []
         self.ended: list[Request] = []
 
     def add(self, prompt_ids: Sequence[int], num_tokens: int, leader: Request | None = None) -> Request:
         room = self.pool.num_blocks * BLOCK_SIZE + 1
-        request = Request(prompt_ids, min(len(prompt_ids) + num_tokens, room), leader=leader)
+        lookup = PromptLookup(prompt_ids) if self.speculate else None
+        request = Request(prompt_ids, min(len(prompt_ids) + num_tokens, room), lookup=lookup, leader=leader)
         self.scheduler.submit(request)
         return request
 
@@ -72,6 +78,7 @@ class Machine:
         """As a runner does: reads the states before, writes those of the new tokens, and gives what its logits say."""
         chunk, known = work.chunk, work.request.token_ids
         whole = [*known[: chunk.num_cached], *chunk.token_ids]
+        assert len(whole) < work.request.max_tokens, "the last token is not computed"
         slots = [block * BLOCK_SIZE + offset for block in chunk.blocks for offset in range(BLOCK_SIZE)]
         for position in range(chunk.num_cached):
             assert self.memory[slots[position]] == tuple(whole[: position + 1])
@@ -91,7 +98,7 @@ class Machine:
         assert [work.request for work in decoding] == answering
         assert all(work.num_scheduled_tokens == 1 for work in decoding)
         assert sum(work.num_scheduled_tokens for work in others) <= (GAP_TOKENS if decoding else STEP_TOKENS)
-        assert len(self.scheduler.running) <= MAX_RUNNING
+        assert len(self.scheduler.running) <= self.max_running
 
     def check(self) -> None:
         self.pool.check([self.tree.blocks(), *(request.blocks for request in self.scheduler.running)])
@@ -112,12 +119,13 @@ PROMPTS = st.lists(st.sampled_from([[1] * 16, [2] * 16, [3] * 5, [4]]), min_size
 @given(
     num_blocks=st.integers(5, 12),
     reuse=st.booleans(),
+    speculate=st.booleans(),
     arrivals=st.lists(st.tuples(st.integers(0, 6), PROMPTS, st.integers(1, 40)), min_size=1, max_size=8),
 )
 def test_every_request_ends_with_its_tokens_and_answers_begin_in_the_order_of_arrival(
-    num_blocks: int, reuse: bool, arrivals: list[tuple[int, list[int], int]]
+    num_blocks: int, reuse: bool, speculate: bool, arrivals: list[tuple[int, list[int], int]]
 ) -> None:
-    machine = Machine(num_blocks, reuse=reuse)
+    machine = Machine(num_blocks, reuse=reuse, speculate=speculate)
     requests = []
     for pause, prompt_ids, num_tokens in arrivals:
         for _ in range(pause):
@@ -140,7 +148,7 @@ def test_every_request_ends_with_its_tokens_and_answers_begin_in_the_order_of_ar
 def test_requests_that_are_ended_at_any_point_leave_nothing_behind(
     arrivals: list[tuple[list[int], int]], ends: list[tuple[int, int]]
 ) -> None:
-    machine = Machine(6)
+    machine = Machine(6, speculate=True)
     requests = [machine.add(*arrival) for arrival in arrivals]
     ended = set()
     for steps, number in ends:
@@ -249,6 +257,46 @@ def test_answers_of_one_prompt_do_not_wait_for_one_that_is_gone(how: str) -> Non
     end(leader)
     machine.run()
     assert other.token_ids == expected([1] * 50, 3)
+
+
+def quoting(num_tokens: int) -> list[int]:
+    """A prompt that the model goes on to repeat, so that lookup drafts it."""
+    return expected([1, 2], num_tokens - 2)
+
+
+def test_drafts_that_are_right_save_steps_and_change_no_token() -> None:
+    machines = [Machine(20, speculate=speculate) for speculate in (False, True)]
+    requests = [machine.add(quoting(40), 100) for machine in machines]
+    for machine in machines:
+        machine.run()
+    plain, speculating = (machine.scheduler.totals for machine in machines)
+    assert requests[0].token_ids == requests[1].token_ids
+    assert plain.steps == 100
+    assert speculating.steps < 40
+    assert speculating.accepted_tokens == speculating.drafted_tokens == 100 - speculating.steps
+    lookup = requests[1].lookup
+    assert lookup is not None
+    assert (lookup.drafted, lookup.accepted) == (speculating.drafted_tokens, speculating.accepted_tokens)
+
+
+def test_drafts_take_only_what_memory_is_left() -> None:
+    machine = Machine(4, speculate=True)
+    machine.add(quoting(40), 20)
+    machine.step()
+    taken = machine.pool.allocate(1)
+    (work,) = machine.scheduler.plan()
+    assert len(work.draft) == 3 * BLOCK_SIZE - 41
+    assert machine.scheduler.totals.preemptions == 0
+    machine.pool.release(taken or [])
+
+
+@pytest.mark.parametrize(("num_requests", "drafts"), [(SPECULATE_UP_TO, True), (SPECULATE_UP_TO + 1, False)])
+def test_nothing_is_drafted_while_many_run(num_requests: int, drafts: bool) -> None:
+    machine = Machine(40, speculate=True, max_running=8)
+    for _ in range(num_requests):
+        machine.add(quoting(8), 40)
+    machine.run()
+    assert (machine.scheduler.totals.drafted_tokens > 0) == drafts
 
 
 @pytest.mark.parametrize(("num_tokens", "num_blocks"), [(0, 0), (1, 1), (16, 1), (17, 2)])
