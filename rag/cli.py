@@ -379,14 +379,21 @@ def models_show(
 ) -> None:
     """Show a model's shape and the memory it needs."""
     from rag.console import print_model
+    from serving.engine.kvcache import KVFormat
+    from serving.models.memory import describe_memory
+    from serving.models.runner import choose_runner
 
     with _rag(ctx, json, model=name) as (rag, output):
-        model = rag.model
+        model, settings = rag.model, rag.settings
+        choice = choose_runner(
+            model, settings.weight_format, settings.device, output.note, use_kernels=settings.kernels
+        )
+        memory = describe_memory(model, choice, KVFormat(settings.kv_format))
         output.clear_note()
         if json:
-            output.json({"name": model.name, "path": model.path, "config": model.config})
+            output.json({"name": model.name, "path": model.path, "config": model.config, "memory": memory})
         else:
-            print_model(output.out, model, rag.settings)
+            print_model(output.out, model, memory, settings.kv_cache_mb)
 
 
 @config_app.command("show")

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from indexes.types import Chunk, Document
     from rag.app import Status
-    from rag.config import Settings
     from rag.events import AnswerEvent, Citation, Cost, Passage
+    from serving.models.memory import ModelMemory
     from serving.models.prepared import PreparedModel
 
 _QUOTE_CHARACTERS = 220
@@ -202,22 +202,20 @@ def print_status(out: Console, status: Status) -> None:
     out.print(f"model   {status.model} ({status.weight_format}), {there}", markup=False)
 
 
-def print_model(out: Console, model: PreparedModel, settings: Settings) -> None:
-    """A model's shape and the memory that it needs."""
-    from serving.engine.quantize import WeightFormat, choose_format
-
+def print_model(out: Console, model: PreparedModel, memory: ModelMemory, kv_cache_mb: int) -> None:
+    """A model's shape and the memory that it needs in each format."""
     config = model.config
-    in_use = choose_format(settings.weight_format, "cpu")
     out.print(f"{model.name}  {model.path}", markup=False)
     shape = f"{config.num_layers} layers, width {config.hidden_size}, {config.num_heads} heads"
     out.print(f"{config.architecture}, {config.num_parameters / 1e6:.0f} M parameters: {shape}", markup=False)
     out.print(f"context {config.max_position} tokens, vocabulary {config.vocab_size}", markup=False)
-    for weight_format in WeightFormat:
-        weights = config.num_parameters * weight_format.bytes_per_weight
-        states = config.kv_bytes_per_token(weight_format.activation_dtype.itemsize)
-        chosen = "  (in use)" if weight_format is in_use else ""
-        memory = f"weights {size(weights)}, states {size(states * 1000)} per 1,000 tokens"
-        out.print(f"{weight_format:<8} {memory}{chosen}", markup=False)
+    where = "the project's kernels" if memory.on_kernels else "PyTorch"
+    for weight_format, need in memory.formats.items():
+        chosen = f"  (in use, on {where})" if weight_format == memory.in_use else ""
+        states = f"states {size(need.kv_bytes_per_token * 1000)} per 1,000 tokens"
+        out.print(f"{weight_format:<8} weights {size(need.weight_bytes)}, {states}{chosen}", markup=False)
+    free = "" if memory.available_bytes is None else f"; {size(memory.available_bytes)} of memory are free"
+    out.print(f"states   {size(kv_cache_mb << 20)} at most (kv_cache_mb){free}", markup=False)
 
 
 def cost_line(cost: Cost) -> str:

@@ -31,3 +31,7 @@ class EngineStoppedError(ServingError):
 
 class MemoryTooSmallError(ServingError):
     """The memory for key/value states cannot hold a single short request."""
+
+
+class NotEnoughMemoryError(ServingError):
+    """A model and the states of its requests would not fit into the memory that is free."""

@@ -42,18 +42,6 @@ class WeightFormat(StrEnum):
         """The type of everything between two matrices; products with grouped weights give float32."""
         return torch.bfloat16 if self is WeightFormat.BF16 else torch.float32
 
-    @property
-    def bytes_per_weight(self) -> int:
-        """Bytes of one matrix weight, scales left out."""
-        return {WeightFormat.FLOAT32: 4, WeightFormat.BF16: 2, WeightFormat.INT8: 1}[self]
-
-
-def choose_format(name: str, device_type: str) -> WeightFormat:
-    """The format of a name; `auto` is bf16 where the processor computes in it, and int8 elsewhere."""
-    if name != "auto":
-        return WeightFormat(name)
-    return WeightFormat.BF16 if device_type == "cuda" or packed_bf16_works() else WeightFormat.INT8
-
 
 class Linear(Protocol):
     """`y = x W^T + b` in some format."""

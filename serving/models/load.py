@@ -110,13 +110,16 @@ def load_runtime(
 
     Raises:
         ModelFormatError: weights are missing, damaged or of other shapes than the configuration says.
+        NotEnoughMemoryError: it would not fit.
     """
     import torch
 
     from serving.engine.engine import Engine
     from serving.engine.kvcache import KVFormat
+    from serving.engine.options import EngineOptions
     from serving.models.chat import ChatTemplate
     from serving.models.keep import KeepingSource
+    from serving.models.memory import require_memory
     from serving.models.prepared import open_weights
     from serving.models.runner import choose_runner, make_runner
     from serving.native import NativeRuntime
@@ -127,6 +130,8 @@ def load_runtime(
     texts = model.tokenizer_config()
     template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
     choice = choose_runner(model, weight_format, device, notify, use_kernels=use_kernels)
+    options = options or EngineOptions()
+    require_memory(model, choice, KVFormat(kv_format), options)
     source = open_weights(model, choice.weight_format)
 
     def progress(done: int, total: int) -> None:

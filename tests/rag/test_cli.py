@@ -157,7 +157,13 @@ def test_status_and_models_say_what_is_there(harbour: Path) -> None:
     assert "default: 1 documents" in run(harbour, "status").stdout
     assert json.loads(run(harbour, "status", "--json").stdout)["model_found"] is True
     assert run(harbour, "models", "list").stdout.splitlines()[1].startswith("smollm2-135m")
-    assert "int8" in run(harbour, "models", "show").stdout
+    shown = run(harbour, "models", "show").stdout
+    assert "states   1.1 GB at most (kv_cache_mb)" in shown
+    assert shown.count("(in use, on ") == 1
+    memory = json.loads(run(harbour, "models", "show", "--json").stdout)["memory"]
+    assert memory["in_use"] in memory["formats"]
+    sizes = [memory["formats"][name]["weight_bytes"] for name in ("int4", "int8", "bf16", "float32")]
+    assert sizes == sorted(sizes)
 
 
 def test_deleting_leaves_nothing(model_home: Path, tmp_path: Path) -> None:
