@@ -288,12 +288,12 @@ def bundled(models_folder: Path) -> NativeRuntime:
 
 @pytest.fixture(scope="session")
 def bundled_engines(models_folder: Path, bundled: NativeRuntime) -> dict[WeightFormat, Engine]:
-    """The bundled model in all three formats."""
+    """The bundled model in every format."""
     from serving.models.fetch import BUNDLED_NAME
 
     model = open_model(BUNDLED_NAME, models_folder, lambda _: None)
     engines = {WeightFormat.INT8: bundled.engine}
-    for weight_format in (WeightFormat.BF16, WeightFormat.FLOAT32):
+    for weight_format in set(WeightFormat) - set(engines):
         engines[weight_format] = load_runtime(model, weight_format, notify=lambda _: None, device="cpu").engine
     return engines
 
