@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from serving.engine.attention import RotaryTable, attend, causal_mask, rotate
 from serving.engine.kvcache import KVFormat, PagedStates, Span, kv_bytes_per_block, slots_of
+from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
 from serving.engine.norm import RmsNorm
 from serving.engine.quantize import FloatLinear, Linear, WeightFormat, grouped_linear
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from serving.engine.batch import Chunk
     from serving.engine.config import ModelConfig
     from serving.models.weights import WeightSource
-
-EMBEDDINGS = "model.embed_tokens.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class Model:
             self._layers.append(builder.layer(index))
             if on_progress:
                 on_progress(index + 1, config.num_layers)
-        self._norm = builder.norm("model.norm.weight", config.hidden_size)
+        self._norm = builder.norm(NORM, config.hidden_size)
         self._head = builder.head()
         self._rotary = RotaryTable(config, self.dtype, device)
         self._kv_format = kv_format
@@ -192,39 +191,30 @@ class _Builder:
         return lambda token_ids: functional.embedding(token_ids, table)
 
     def head(self) -> Linear:
-        name = EMBEDDINGS if self._config.tie_embeddings else "lm_head.weight"
-        return self._linear([(name, self._config.vocab_size)], self._config.hidden_size, biased=False)
+        return self._linear(head_matrix(self._config))
 
     def layer(self, index: int) -> Layer:
-        config, prefix = self._config, f"model.layers.{index}."
-        attention, mlp = prefix + "self_attn.", prefix + "mlp."
-        queries, keys = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-        qkv = [(attention + "q_proj.weight", queries), (attention + "k_proj.weight", keys)]
-        qkv.append((attention + "v_proj.weight", keys))
-        gate_up = [(mlp + f"{part}_proj.weight", config.intermediate_size) for part in ("gate", "up")]
-        down = [(mlp + "down_proj.weight", config.hidden_size)]
+        config, layout = self._config, layer_layout(self._config, index)
         return Layer(
-            attention_norm=self.norm(prefix + "input_layernorm.weight", config.hidden_size),
-            qkv=self._linear(qkv, config.hidden_size, biased=config.qkv_bias),
-            q_norm=self.norm(attention + "q_norm.weight", config.head_dim) if config.qk_norm else None,
-            k_norm=self.norm(attention + "k_norm.weight", config.head_dim) if config.qk_norm else None,
-            output=self._linear([(attention + "o_proj.weight", config.hidden_size)], queries, biased=config.o_bias),
-            mlp_norm=self.norm(prefix + "post_attention_layernorm.weight", config.hidden_size),
-            gate_up=self._linear(gate_up, config.hidden_size, biased=config.mlp_bias),
-            down=self._linear(down, config.intermediate_size, biased=config.mlp_bias),
+            attention_norm=self.norm(layout.attention_norm, config.hidden_size),
+            qkv=self._linear(layout.qkv),
+            q_norm=self.norm(layout.q_norm, config.head_dim) if layout.q_norm else None,
+            k_norm=self.norm(layout.k_norm, config.head_dim) if layout.k_norm else None,
+            output=self._linear(layout.output),
+            mlp_norm=self.norm(layout.mlp_norm, config.hidden_size),
+            gate_up=self._linear(layout.gate_up),
+            down=self._linear(layout.down),
         )
 
     def norm(self, name: str, size: int) -> RmsNorm:
         weight = self._source.tensor(name, (size,)).to(self._device, self.dtype)
         return RmsNorm(weight, self._config.rms_norm_eps)
 
-    def _linear(self, parts: list[tuple[str, int]], in_features: int, *, biased: bool) -> Linear:
-        bias = torch.cat([self._bias(name, size) for name, size in parts]).to(self._device) if biased else None
+    def _linear(self, matrix: Matrix) -> Linear:
+        biases = [self._source.tensor(name, (size,)) for name, size in matrix.bias_parts]
+        bias = torch.cat(biases).to(self._device) if biases else None
         if self._format.bits is not None:
-            weight = self._source.grouped(parts, in_features, self._format.bits)
-            return grouped_linear(weight.to(self._device), in_features, bias)
-        weights = [self._source.tensor(name, (size, in_features)) for name, size in parts]
+            weight = self._source.grouped(list(matrix.parts), matrix.columns, self._format.bits)
+            return grouped_linear(weight.to(self._device), matrix.columns, bias)
+        weights = [self._source.tensor(name, (size, matrix.columns)) for name, size in matrix.parts]
         return FloatLinear(torch.cat(weights).to(self._device), bias, self.dtype)
-
-    def _bias(self, name: str, size: int) -> torch.Tensor:
-        return self._source.tensor(name.removesuffix("weight") + "bias", (size,))
