@@ -163,6 +163,8 @@ def test_a_stop_string_ends_the_answer_before_it(engine: Engine) -> None:
     assert text == whole[: whole.index(stop)]
     assert completion.finish_reason is FinishReason.STOP
     assert completion.completion_tokens < 40
+    last_allowed = SamplingParams(max_new_tokens=completion.completion_tokens, stop=(stop,))
+    assert ask(engine, PROMPT, last_allowed)[1].finish_reason is FinishReason.STOP
 
 
 def test_the_context_bounds_the_answer(engine: Engine) -> None:
@@ -469,7 +471,9 @@ def test_an_error_of_one_answer_is_that_answers_alone(engine: Engine, monkeypatc
 def test_closing_ends_those_that_run_and_refuses_those_that_come(engine: Engine) -> None:
     running = engine.stream(PROMPT, LONG)
     next(running)
+    thread = engine._service._thread
     engine.close()
+    assert not thread.is_alive()
     with pytest.raises(EngineStoppedError, match="closed before the answer had ended"):
         list(running)
     with pytest.raises(EngineStoppedError, match="closed; load the model again"):
@@ -535,6 +539,8 @@ def test_several_answers_to_a_prompt_share_its_memory_and_differ_by_their_seeds(
     assert sum(len(chunk.token_ids) for step in steps.chunks for chunk in step if chunk.num_cached < 39) == 40 + 2 * 8
     alone = [SamplingParams(max_new_tokens=8, temperature=1.0, seed=5 + index) for index in range(3)]
     assert answers == [engine.generate(PROMPT, params) for params in alone]
+    assert engine.generate(PROMPT, params) == answers[0]
+    assert engine.stats().totals.answer_tokens == 7 * 8
     assert len({tuple(answer) for answer in answers}) == 3
 
 

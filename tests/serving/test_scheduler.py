@@ -209,6 +209,7 @@ def test_the_last_that_came_gives_way_and_comes_back_first() -> None:
     machine.run()
     assert machine.ended[0] is old
     assert old.num_preemptions == 0
+    assert young.num_reused_tokens == 0, "what it finds of its own when it resumes does not count"
     assert young.token_ids == expected([2] * 40, 40)
     assert machine.scheduler.totals.preemptions == young.num_preemptions + waiting.num_preemptions
 
@@ -242,6 +243,9 @@ def test_answers_of_one_prompt_share_its_blocks(reuse: bool) -> None:
     others = [machine.add([1] * 50, 3, leader) for _ in range(2)]
     machine.step()
     assert machine.scheduler.running == [leader]
+    machine.step()
+    machine.step()
+    assert machine.scheduler.running[:2] == [leader, others[0]]
     machine.run()
     assert [request.num_reused_tokens for request in others] == [48 if reuse else 0] * 2
     assert machine.answered == [leader, *others]
