@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import weakref
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
 from serving.engine.grammar import GrammarCompiler
 from serving.engine.options import EngineOptions
+from serving.engine.pace import Pace
 from serving.engine.prefix import NoPrefixCache, RadixTree
 from serving.engine.sampler import likeliest, make_samplers
 from serving.engine.scheduler import Request, Scheduler, Totals, num_blocks_for
@@ -84,6 +86,7 @@ class Engine:
         self._grammars = GrammarCompiler(tokenizer, model.config.vocab_size, model.config.eos_token_ids)
         self._answers: dict[Request, Answer] = {}
         self._service = Service()
+        self._pace = Pace(options.gap_tokens)
         self._open_books(Totals())
         weakref.finalize(self, self._service.stop)
 
@@ -208,9 +211,9 @@ class Engine:
         self._scheduler = Scheduler(
             self._pool,
             self._tree,
+            self._pace,
             max_running=options.max_running,
             step_tokens=options.step_tokens,
-            gap_tokens=options.gap_tokens,
         )
         self._scheduler.totals = totals
 
@@ -235,8 +238,12 @@ class Engine:
             return
         for work in works:
             self._answers[work.request].begin()
+        begun_at = time.perf_counter()
         logits = self.model.forward([work.chunk for work in works], self._states)
         chosen = self._choose(works, logits)
+        answers = [work.num_logits for work in works if work.request.decoding]
+        prompts = [work.num_scheduled_tokens for work in works if not work.request.decoding]
+        self._pace.note(sum(answers), sum(prompts), time.perf_counter() - begun_at)
         with self._service.changed:
             for work, token_ids in zip(works, chosen, strict=True):
                 self._scheduler.advance(work, token_ids)

@@ -14,7 +14,8 @@ class EngineOptions:
         kv_budget_bytes: memory for key/value states, taken at the start; no more than all requests can need.
         max_running: sequences decoded together.
         step_tokens: prompt tokens computed in a step while no answer is being decoded.
-        gap_tokens: the same beside answers, which wait so much longer for their next token.
+        gap_tokens: the same beside answers, which wait so much longer for their next token; None for as many as keep
+            such a step under three times that of a lone answer.
         max_queue: requests that may wait beside those that run.
         prefix_cache: keep states of what was computed, for prompts that begin alike.
         speculation: draft answers from their prompts (prompt lookup decoding).
@@ -24,7 +25,7 @@ class EngineOptions:
     kv_budget_bytes: int = 1 << 30
     max_running: int = 16
     step_tokens: int = 512
-    gap_tokens: int = 64
+    gap_tokens: int | None = None
     max_queue: int = 64
     prefix_cache: bool = True
     speculation: bool = True

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from serving.engine.blocks import BlockPool
+    from serving.engine.pace import Pace
     from serving.engine.prefix import RadixTree
     from serving.engine.speculate import PromptLookup
 
@@ -121,20 +122,18 @@ class Scheduler:
     Args:
         max_running: requests that run at once.
         step_tokens: prompt tokens computed in a step while no answer is being decoded.
-        gap_tokens: the same beside answers, which wait so much longer for their next token.
+        pace: says how many beside answers, which wait so much longer for their next token.
     """
 
-    def __init__(
-        self, pool: BlockPool, tree: RadixTree, *, max_running: int, step_tokens: int, gap_tokens: int
-    ) -> None:
+    def __init__(self, pool: BlockPool, tree: RadixTree, pace: Pace, *, max_running: int, step_tokens: int) -> None:
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
         self.totals = Totals()
         self._pool = pool
         self._tree = tree
+        self._pace = pace
         self._max_running = max_running
         self._step_tokens = step_tokens
-        self._gap_tokens = gap_tokens
 
     def submit(self, request: Request) -> None:
         """Queues a request; its `max_tokens` must fit the pool, but for the last token, which is never computed."""
@@ -147,7 +146,9 @@ class Scheduler:
         """
         decoding = [request for request in list(self.running) if request.decoding and self._grow(request)]
         works = [Work(request, 1, self._draft(request)) for request in decoding]
-        budget = self._gap_tokens if decoding else self._step_tokens
+        budget = self._step_tokens
+        if works:
+            budget = self._pace.num_prompt_tokens(sum(work.num_logits for work in works), self._step_tokens)
         reading = (request for request in list(self.running) if not request.decoding)
         while budget > 0 and (request := next(reading, None) or self._admit()):
             works.append(Work(request, min(request.num_pending_tokens, budget)))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
+from serving.engine.pace import Pace
 from serving.engine.prefix import NoPrefixCache, RadixTree
 from serving.engine.scheduler import SPECULATE_UP_TO, Request, Scheduler, num_blocks_for
 from serving.engine.speculate import PromptLookup
@@ -37,7 +38,7 @@ class Machine:
         self.pool = BlockPool(num_blocks)
         self.tree = (RadixTree if reuse else NoPrefixCache)(self.pool)
         self.scheduler = Scheduler(
-            self.pool, self.tree, max_running=max_running, step_tokens=STEP_TOKENS, gap_tokens=GAP_TOKENS
+            self.pool, self.tree, Pace(GAP_TOKENS), max_running=max_running, step_tokens=STEP_TOKENS
         )
         self.max_running = max_running
         self.speculate = speculate
