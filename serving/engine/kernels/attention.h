@@ -32,7 +32,11 @@ INLINE __m512i four_bytes(const void *address) { return _mm512_set1_epi32(load_i
 INLINE void multiply_keys(const States *s, const Query *q, const int rows, const int32_t *blocks, const int count, int kv_head, const int int8,
                           __m512 product[QUERIES][4]) {
     const uint8_t *keys[4];
-    for (int b = 0; b < count; b++) keys[b] = s->keys + index_of(s, blocks[b], kv_head) * block_bytes(s, int8);
+    for (int b = 0; b < count; b++) {
+        size_t at = index_of(s, blocks[b], kv_head) * block_bytes(s, int8);
+        keys[b] = s->keys + at;
+        for (size_t line = 0; rows <= 4 && line < block_bytes(s, int8); line += 64) _mm_prefetch((const char *)s->values + at + line, _MM_HINT_T1);
+    }
     if (!int8) {
         for (int r = 0; r < rows; r++)
             for (int b = 0; b < count; b++) product[r][b] = _mm512_setzero_ps();

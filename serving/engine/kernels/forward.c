@@ -28,7 +28,7 @@ enum { EMBED, NORM, QKV, ROTATE, ATTEND, OUTPUT, GATE_UP, DOWN, HEAD, NUM_PARTS 
 
 /* One step. Buffers are for `num_rows` tokens; `partials` for (rows, heads, spans) of the chunks decoded by spans. */
 typedef struct {
-    int32_t num_rows, num_chunks, num_logit_rows, num_threads;
+    int32_t num_rows, num_chunks, num_logit_rows, num_threads, num_blocks;
     const int32_t *token_ids, *positions, *logit_rows;
     const Chunk *chunks;
     uint8_t *keys, *values; /* of all layers */
@@ -91,17 +91,20 @@ static void norm_head(float *head, const float *weight, int head_dim, float epsi
 }
 
 static void rotate(float *head, const float *cosines, const float *sines, int head_dim) {
-    for (int d = 0; d < head_dim / 2; d++) {
-        float first = head[d], second = head[d + head_dim / 2];
-        head[d] = first * cosines[d] - second * sines[d];
-        head[d + head_dim / 2] = second * cosines[d] + first * sines[d];
+    const int half = head_dim / 2;
+    for (int d = 0; d < half; d += 16) {
+        __mmask16 mask = half - d >= 16 ? 0xffff : (__mmask16)((1 << (half - d)) - 1);
+        __m512 first = _mm512_maskz_loadu_ps(mask, head + d), second = _mm512_maskz_loadu_ps(mask, head + half + d);
+        __m512 cosine = _mm512_maskz_loadu_ps(mask, cosines + d), sine = _mm512_maskz_loadu_ps(mask, sines + d);
+        _mm512_mask_storeu_ps(head + d, mask, _mm512_fnmadd_ps(second, sine, _mm512_mul_ps(first, cosine)));
+        _mm512_mask_storeu_ps(head + half + d, mask, _mm512_fmadd_ps(first, sine, _mm512_mul_ps(second, cosine)));
     }
 }
 
 static States states_of(const Model *m, const Step *s, int layer) {
     float *key_scales = s->key_scales ? s->key_scales + layer * s->layer_scales : NULL;
     float *value_scales = s->value_scales ? s->value_scales + layer * s->layer_scales : NULL;
-    return (States){s->keys + layer * s->layer_bytes, s->values + layer * s->layer_bytes, key_scales, value_scales, m->num_kv_heads, m->head_dim};
+    return (States){s->keys + layer * s->layer_bytes, s->values + layer * s->layer_bytes, key_scales, value_scales, s->num_blocks, m->head_dim};
 }
 
 /* Scales one query and rounds it as `Query` has it. */
@@ -271,7 +274,7 @@ static void compute_layer(const Model *m, const Step *s, int layer, uint8_t *scr
     norm_and_quantize(m, s, l->attention_norm, l->qkv.two_digits);
     barrier(n);
     lap(clock, NORM);
-    linear(&l->qkv, &s->quantized, s->num_rows, STORE, s->qkv, l->qkv.num_outputs, scratch);
+    linear(&l->qkv, &s->quantized, s->num_rows, STORE, s->qkv, l->qkv.num_outputs, scratch, n);
     barrier(n);
     lap(clock, QKV);
     rotate_and_keep(m, s, layer);
@@ -283,19 +286,19 @@ static void compute_layer(const Model *m, const Step *s, int layer, uint8_t *scr
     join_and_quantize(m, s, l->output.two_digits);
     barrier(n);
     lap(clock, NORM);
-    linear(&l->output, &s->quantized, s->num_rows, ADD, s->hidden, m->hidden_size, scratch);
+    linear(&l->output, &s->quantized, s->num_rows, ADD, s->hidden, m->hidden_size, scratch, n);
     barrier(n);
     lap(clock, OUTPUT);
     norm_and_quantize(m, s, l->mlp_norm, l->gate_up.two_digits);
     barrier(n);
     lap(clock, NORM);
-    linear(&l->gate_up, &s->quantized, s->num_rows, GATE, s->gated, m->intermediate_size, scratch);
+    linear(&l->gate_up, &s->quantized, s->num_rows, GATE, s->gated, m->intermediate_size, scratch, n);
     barrier(n);
     lap(clock, GATE_UP);
     quantize_rows(s, s->gated, m->intermediate_size, l->down.two_digits);
     barrier(n);
     lap(clock, NORM);
-    linear(&l->down, &s->quantized, s->num_rows, ADD, s->hidden, m->hidden_size, scratch);
+    linear(&l->down, &s->quantized, s->num_rows, ADD, s->hidden, m->hidden_size, scratch, n);
     barrier(n);
     lap(clock, DOWN);
 }
@@ -318,7 +321,7 @@ static void run_step(void *argument, int thread, int n) {
     }
     barrier(n);
     lap(&clock, NORM);
-    if (s->num_logit_rows) linear(&m->head, &s->quantized, s->num_logit_rows, STORE, s->logits, m->head.num_outputs, scratch);
+    if (s->num_logit_rows) linear(&m->head, &s->quantized, s->num_logit_rows, STORE, s->logits, m->head.num_outputs, scratch, n);
     barrier(n);
     lap(&clock, HEAD);
 }
@@ -345,7 +348,7 @@ static void run_lone(void *argument, int thread, int n) {
     for (int row; (row = take_units(1)) < l->num_rows;)
         quantize_row(l->x + (size_t)row * l->w->num_columns, NULL, 1.f, l->w->num_columns, row, l->w->two_digits, &l->quantized);
     barrier(n);
-    linear(l->w, &l->quantized, l->num_rows, STORE, l->y, l->w->num_outputs, l->scratch + (size_t)thread * l->scratch_bytes);
+    linear(l->w, &l->quantized, l->num_rows, STORE, l->y, l->w->num_outputs, l->scratch + (size_t)thread * l->scratch_bytes, n);
 }
 
 /* y = x W^T + bias for float rows: [num_rows][num_columns] to [num_rows][num_outputs]. */

@@ -102,6 +102,7 @@ class StepStruct(ctypes.Structure):
         ("num_chunks", c_int32),
         ("num_logit_rows", c_int32),
         ("num_threads", c_int32),
+        ("num_blocks", c_int32),
         ("token_ids", c_void_p),
         ("positions", c_void_p),
         ("logit_rows", c_void_p),

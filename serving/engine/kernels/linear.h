@@ -10,6 +10,7 @@
 #define GROUP 32        /* columns that share a scale */
 #define TILE 16         /* outputs in a vector */
 #define MAX_ROWS 6      /* activation rows computed at once */
+#define RUNS 6          /* runs of weights that each thread takes of a matrix */
 #define UNPACK_FROM 12  /* rows from which 4-bit weights are widened once rather than for each few rows */
 
 /* Weights, packed for the kernels. For each tile of 16 outputs and each group, `values` has 8 vectors: vector s holds
@@ -181,17 +182,21 @@ INLINE void few_rows(const Product *p, int row, const int rows, const int tiles,
     finish(p->w, p->tile, row, rows, tiles, total, p->epilogue, p->y, p->stride);
 }
 
+/* All rows, in passes over the weights of as nearly as many rows each as can be. */
 INLINE void all_rows(const Product *p, int num_rows, const int tiles, const int bits, const int has_mins, const int two_digits) {
-    const int at_once = two_digits ? 3 : MAX_ROWS;
-    int row = 0;
-    for (; row + at_once <= num_rows; row += at_once) few_rows(p, row, at_once, tiles, bits, has_mins, two_digits);
-    switch (num_rows - row) {
-        case 1: few_rows(p, row, 1, tiles, bits, has_mins, two_digits); break;
-        case 2: few_rows(p, row, 2, tiles, bits, has_mins, two_digits); break;
-        case 3: few_rows(p, row, 3, tiles, bits, has_mins, two_digits); break;
-        case 4: few_rows(p, row, 4, tiles, bits, has_mins, two_digits); break;
-        case 5: few_rows(p, row, 5, tiles, bits, has_mins, two_digits); break;
-        default: break;
+    const int most = two_digits ? MAX_ROWS / 2 : MAX_ROWS; /* as many sums as there are registers for */
+    int passes = (num_rows + most - 1) / most;
+    for (int row = 0, rows; row < num_rows; row += rows, passes--) {
+        rows = (num_rows - row + passes - 1) / passes;
+        switch (rows) {
+            case 1: few_rows(p, row, 1, tiles, bits, has_mins, two_digits); break;
+            case 2: few_rows(p, row, 2, tiles, bits, has_mins, two_digits); break;
+            case 3: few_rows(p, row, 3, tiles, bits, has_mins, two_digits); break;
+            case 4: few_rows(p, row, 4, tiles, bits, has_mins, two_digits); break;
+            case 5: few_rows(p, row, 5, tiles, bits, has_mins, two_digits); break;
+            case 6: few_rows(p, row, 6, tiles, bits, has_mins, two_digits); break;
+            default: break;
+        }
     }
 }
 
@@ -224,10 +229,12 @@ static void widen(const uint8_t *from, size_t num_vectors, uint8_t *to) {
 
 /* One thread's share of y = x W^T + bias for all rows; the threads divide the outputs among them.
  * `scratch`: this thread's, for 2 tiles of widened weights. */
-static void linear(const Linear *w, const Quantized *x, int num_rows, Epilogue epilogue, float *y, int stride, uint8_t *scratch) {
+static void linear(const Linear *w, const Quantized *x, int num_rows, Epilogue epilogue, float *y, int stride, uint8_t *scratch, int num_threads) {
     const int tiles = num_tiles(w), groups = num_groups(w), pairs = (tiles + 1) / 2, bytes = w->bits * 64;
     const int kind = (w->mins ? 2 : 0) + (w->two_digits ? 1 : 0);
-    for (int pair; (pair = take_units(1)) < pairs;) {
+    const int run = num_rows > 16 ? 1 : 1 + pairs / (num_threads * RUNS); /* memory is read best in long runs */
+    for (int first; (first = take_units(run)) < pairs;)
+        for (int pair = first; pair < first + run && pair < pairs; pair++) {
         int tile = pair * 2, two = tile + 1 < tiles, bits = w->bits;
         const uint8_t *values = w->values + (size_t)tile * groups * bytes;
         if (bits == 4 && num_rows >= UNPACK_FROM) {

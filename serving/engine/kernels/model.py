@@ -55,6 +55,7 @@ class BlockedStates:
 
     def __init__(self, config: ModelConfig, num_blocks: int, kv_format: KVFormat) -> None:
         is_int8 = kv_format is KVFormat.INT8
+        self.num_blocks = num_blocks
         slots = num_blocks * config.num_kv_heads * BLOCK_SIZE
         self.layer_bytes = slots * config.head_dim * (1 if is_int8 else 2)
         self.layer_scales = slots if is_int8 else 0
@@ -264,7 +265,7 @@ class _StepBuffers:
         if partial_bytes > len(self._partials):
             self._partials = torch.empty(partial_bytes, dtype=torch.uint8)
         return StepStruct(
-            *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads),
+            *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads, states.num_blocks),
             *(step.token_ids.ctypes.data, step.positions.ctypes.data, step.logit_rows.ctypes.data),
             *(step.chunks, *states.pointers, *states.scale_pointers, states.layer_bytes, states.layer_scales),
             *(self._hidden.data_ptr(), self._qkv.data_ptr(), self._attended.data_ptr(), self._gated.data_ptr()),
