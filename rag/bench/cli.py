@@ -16,43 +16,68 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Save = Annotated[Path | None, typer.Option("--save", help="Also keep the report in this file, for `rag bench diff`.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Bundled name, hub name, .gguf file or model folder.")]
 _COMMA = "several with commas between"
+_GROUPS = "prefill, decode, ttft, concurrent, prefix, lookup, memory, profile"
 
 
 @app.command()
 def engine(
     ctx: typer.Context,
-    formats: Annotated[str, typer.Option(help=f"Weight formats: int8, bf16, float32; {_COMMA}.")] = "int8,bf16",
+    formats: Annotated[
+        str, typer.Option(help=f"Weight formats: int4, int8, bf16, float32; {_COMMA}.")
+    ] = "int4,int8,bf16",
+    shape: Annotated[
+        str | None,
+        typer.Option(help=f"Models: bundled, or random weights in the shape qwen2.5-0.5b or qwen2.5-1.5b; {_COMMA}."),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help=f"What to measure: {_GROUPS}; {_COMMA}.")] = None,
     prompt_lengths: Annotated[str, typer.Option(help=f"Tokens to prefill; {_COMMA}.")] = "512,2048",
     contexts: Annotated[str, typer.Option(help=f"Tokens before those that are decoded; {_COMMA}.")] = "32,2048",
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of everything; figures are medians.")] = 5,
+    at_once: Annotated[str, typer.Option(help=f"Requests under way at the same time; {_COMMA}.")] = "1,4,8,16",
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of everything; figures are medians.")] = 3,
     decode_steps: Annotated[int, typer.Option(min=1, help="Tokens decoded in each run.")] = 32,
     question_tokens: Annotated[
         int, typer.Option(min=64, help="Longest prompt whose time to first token is measured.")
     ] = 1024,
+    request_tokens: Annotated[int, typer.Option(min=8, help="Longest prompt of those that come together.")] = 512,
+    answer_tokens: Annotated[int, typer.Option(min=3, help="Tokens of the answers to them.")] = 64,
+    prefix_tokens: Annotated[int, typer.Option(min=16, help="Prompt that comes again with a new question.")] = 1500,
     peers: Annotated[
-        str, typer.Option(help=f"Other engines; {_COMMA}, or none.")
-    ] = "transformers,transformers float32,llama.cpp",
+        str, typer.Option(help=f"Other engines: transformers, transformers float32, llama.cpp; {_COMMA}, or none.")
+    ] = "transformers,llama.cpp",
     model: Model = None,
     *,
+    kernels: Annotated[
+        bool | None,
+        typer.Option("--kernels/--no-kernels", help="Run ours on its own kernels, or on PyTorch's operators."),
+    ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Also show where the time of a step goes.")] = False,
     as_json: Json = False,
     save: Save = None,
 ) -> None:
-    """Prefill and decoding speed, time to first token and memory of the native engine."""
-    from rag.bench.engine import EngineBench, bench_engine
+    """Speed and memory of the native engine: one request alone, many at once, and what its caches gain."""
+    from rag.bench.engine import bench_engine
+    from rag.bench.plan import MEASURED, EngineBench
     from rag.bench.render import deliver
     from rag.console import Output
 
+    groups = MEASURED if only is None else _words(only)
     bench = EngineBench(
         formats=_words(formats),
-        prompt_lengths=_lengths("--prompt-lengths", prompt_lengths),
-        contexts=_lengths("--contexts", contexts),
+        shapes=_words(shape or ""),
+        groups=tuple(dict.fromkeys((*groups, "profile"))) if profile else groups,
+        prompt_lengths=_numbers("--prompt-lengths", prompt_lengths),
+        contexts=_numbers("--contexts", contexts),
+        at_once=_numbers("--at-once", at_once),
         repeats=repeats,
         decode_steps=decode_steps,
         question_tokens=question_tokens,
+        request_tokens=request_tokens,
+        answer_tokens=answer_tokens,
+        prefix_tokens=prefix_tokens,
         peers=() if peers == "none" else _words(peers),
     )
-    report = bench_engine(settings_of(ctx, model=model), bench, Output().note)
-    deliver(report, as_json=as_json, save=save)
+    report = bench_engine(settings_of(ctx, model=model, kernels=kernels), bench, Output().note)
+    deliver(report, as_json=as_json, save=save, rows=True)
 
 
 @app.command()
@@ -72,7 +97,7 @@ def diff(
     deliver(report, as_json=as_json, save=save)
 
 
-def settings_of(ctx: typer.Context, **flags: str | None) -> Settings:
+def settings_of(ctx: typer.Context, **flags: str | bool | None) -> Settings:
     """The settings in force: from what was said before the command's name, and these flags."""
     from rag.config import load_settings
 
@@ -84,7 +109,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
 
 
-def _lengths(option: str, text: str) -> tuple[int, ...]:
+def _numbers(option: str, text: str) -> tuple[int, ...]:
     words = _words(text)
     if not words or not all(word.isascii() and word.isdecimal() and int(word) > 0 for word in words):
         raise typer.BadParameter(f"{option} takes numbers above 0 with commas between, not {text!r}")

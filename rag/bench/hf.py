@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
 from transformers.initialization import no_init_weights
 
+from rag.bench.workload import Served
 from serving.engine.quantize import WeightFormat
 from serving.models.prepared import open_weights
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rag.bench.contenders import Question, Subject
+    from rag.bench.contenders import Subject
+    from rag.bench.workload import Workload
     from serving.models.prepared import PreparedModel
 
 
@@ -46,27 +49,43 @@ class Transformers:
         """See `Contender`."""
         self._states.crop(-num_tokens)
 
-    def ready(self, question: Question, *, cached: bool) -> None:
+    def ready(self, known: Sequence[int]) -> None:
         """See `Contender`; `generate` keeps nothing from one prompt to the next."""
 
-    @torch.inference_mode()
-    def first_token(self, question: Question) -> None:
+    def first_token(self, token_ids: Sequence[int]) -> None:
         """See `Contender`."""
-        ids = self._tensor(question.token_ids)
-        mask = torch.ones_like(ids)
-        self._model.generate(ids, attention_mask=mask, max_new_tokens=1, do_sample=False, pad_token_id=0)
+        self._generate([token_ids], 1)
+
+    def serve(self, workload: Workload) -> Served:
+        """See `Contender`; prompts are padded to the longest of those that run together; only whole answers come."""
+        started = time.perf_counter()
+        for start in range(0, len(workload.prompts), workload.at_once):
+            self._generate(workload.prompts[start : start + workload.at_once], workload.answer_tokens)
+        return Served(time.perf_counter() - started)
 
     def close(self) -> None:
         """See `Contender`."""
         del self._model, self._states
 
+    @torch.inference_mode()
+    def _generate(self, prompts: Sequence[Sequence[int]], num_tokens: int) -> None:
+        longest = max(map(len, prompts))
+        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+        self._model.generate(
+            ids.to(self._device),
+            attention_mask=mask.to(self._device),
+            min_new_tokens=num_tokens,
+            max_new_tokens=num_tokens,
+            do_sample=False,
+            pad_token_id=0,
+        )
+
     def _forward(self, token_ids: Sequence[int]) -> None:
-        output = self._model(self._tensor(token_ids), past_key_values=self._states, use_cache=True, logits_to_keep=1)
+        ids = torch.tensor([token_ids], device=self._device)
+        output = self._model(ids, past_key_values=self._states, use_cache=True, logits_to_keep=1)
         self._states = output.past_key_values
         output.logits[0, -1, 0].item()
-
-    def _tensor(self, token_ids: Sequence[int]) -> torch.Tensor:
-        return torch.tensor([token_ids], device=self._device)
 
 
 def load_causal_lm(model: PreparedModel, dtype: torch.dtype) -> Any:

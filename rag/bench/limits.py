@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from serving.engine.batch import BLOCK_SIZE
+from serving.engine.quantize import WeightFormat
 
 if TYPE_CHECKING:
     from rag.bench.machine import Machine
+    from rag.bench.workload import Workload
     from serving.engine.batch import Runner
     from serving.engine.config import ModelConfig
 
@@ -35,12 +37,11 @@ class Limits:
     def of(cls, model: Runner, machine: Machine) -> Limits:
         """The limits of a loaded model on a measured machine."""
         rates = machine.gflop_per_s or {}
-        states = "float32" if model.weight_format.activation_dtype.itemsize > 2 else "bf16"  # noqa: PLR2004 - bytes of bfloat16
         return cls(
             config=model.config,
             read_gb_per_s=machine.read_gb_per_s or 0.0,
-            matmul_gflop_per_s=rates[model.weight_format],
-            attention_gflop_per_s=rates[states],
+            matmul_gflop_per_s=rates[product_format(model.weight_format)],
+            attention_gflop_per_s=rates[state_format(model.weight_format)],
             weight_bytes=model.num_matrix_bytes,
             kv_bytes_per_token=model.kv_bytes_per_block // BLOCK_SIZE,
         )
@@ -53,12 +54,34 @@ class Limits:
         """Steps a second if reading were all the work."""
         return self.read_gb_per_s / self.decode_gb(context)
 
-    def prefill_s(self, num_tokens: int, num_cached: int = 0) -> float:
-        """Seconds for tokens behind cached ones if matrix products were all the work."""
+    def prefill_s(self, num_tokens: int, num_cached: int = 0, num_logits: int = 1) -> float:
+        """Seconds for tokens behind cached ones if matrix products were all the work.
+
+        Args:
+            num_logits: how often the output head is used.
+        """
         config = self.config
         embedding = config.vocab_size * config.hidden_size
         in_layers = config.num_parameters - embedding * (1 if config.tie_embeddings else 2)
-        products = 2 * (in_layers * num_tokens + embedding)  # the head is used for the last token alone
+        products = 2 * (in_layers * num_tokens + embedding * num_logits)
         seen = num_tokens * num_cached + num_tokens * (num_tokens + 1) / 2  # pairs of a token and one it attends to
         attention = 4 * config.num_layers * config.num_heads * config.head_dim * seen
         return products / 1e9 / self.matmul_gflop_per_s + attention / 1e9 / self.attention_gflop_per_s
+
+    def serve_s(self, workload: Workload) -> float:
+        """Seconds for a workload: all of its products, or reading the weights once for each round of tokens."""
+        length, new = workload.answer_tokens, workload.num_answer_tokens
+        products = sum(self.prefill_s(len(prompt) + length - 1, num_logits=length) for prompt in workload.prompts)
+        states = sum(len(prompt) * length + length * (length - 1) // 2 for prompt in workload.prompts)
+        read_bytes = self.weight_bytes * new / workload.at_once + self.kv_bytes_per_token * states
+        return max(products, read_bytes / 1e9 / self.read_gb_per_s)
+
+
+def product_format(weight_format: WeightFormat) -> WeightFormat:
+    """The format of the fastest products that do for weights: 8-bit integers for all that is held in groups."""
+    return weight_format if weight_format.bits is None else WeightFormat.INT8
+
+
+def state_format(weight_format: WeightFormat) -> WeightFormat:
+    """Likewise for products between key/value states."""
+    return WeightFormat.FLOAT32 if weight_format is WeightFormat.FLOAT32 else WeightFormat.BF16

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import llama_cpp
 
-from rag.bench.contenders import LLAMA_CPP
+from rag.bench.llama_server import LlamaServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from rag.bench.contenders import Question, Subject
+    from rag.bench.contenders import Subject
+    from rag.bench.workload import Served, Workload
 
 _BATCH = 512
 
@@ -19,11 +21,11 @@ _BATCH = 512
 class LlamaCpp:
     """llama.cpp with flash attention; see `rag.bench.contenders.Contender`."""
 
-    name = LLAMA_CPP
-
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, name: str, path: Path, subject: Subject) -> None:
+        self.name = name
+        self._num_threads = subject.num_threads
         self._llama = llama_cpp.Llama(
-            str(subject.model.path),
+            str(path),
             n_ctx=subject.max_tokens,
             n_batch=_BATCH,
             n_threads=subject.num_threads,
@@ -48,16 +50,24 @@ class LlamaCpp:
         """See `Contender`; the states behind the end are dropped at the next call."""
         self._llama.n_tokens -= num_tokens
 
-    def ready(self, question: Question, *, cached: bool) -> None:
+    def ready(self, known: Sequence[int]) -> None:
         """See `Contender`; llama.cpp keeps what a prompt has in common with the one before it."""
         self._llama.reset()
-        if cached:
-            self._llama.eval(question.token_ids[: question.num_prefix])
+        if known:
+            self._llama.eval(known)
 
-    def first_token(self, question: Question) -> None:
+    def first_token(self, token_ids: Sequence[int]) -> None:
         """See `Contender`."""
-        self._llama.eval(question.token_ids[self._llama.n_tokens :])
+        self._llama.eval(token_ids[self._llama.n_tokens :])
         self._llama.sample(temp=0.0)
+
+    def serve(self, workload: Workload) -> Served:
+        """See `Contender`."""
+        server = LlamaServer(self._llama.model, workload, self._num_threads, _BATCH)
+        try:
+            return server.serve()
+        finally:
+            server.close()
 
     def close(self) -> None:
         """See `Contender`."""

@@ -7,18 +7,18 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import torch
 
     from serving.engine.quantize import WeightFormat
 
 _REPEATS = 7
-_MATMUL_SIZE = 4096  # large enough that the products, not their start-up, take the time
-_MATMUL_ROWS = 512
+PRODUCT_SIZE = 4096  # large enough that the products, not their start-up, take the time
+PRODUCT_ROWS = 512
 _LEAST_READ_BYTES = 256 << 20
 _CACHES_READ = 8  # the buffer's size in last-level caches, so that hardly anything is found there again
 _BUSY = 0.25  # load per core, of others, from which figures are not to be trusted
@@ -34,7 +34,7 @@ class Machine:
         threads: CPU threads that PyTorch computes with.
         load: runnable processes of the last minute, before the measurement began.
         read_gb_per_s: measured speed of reading memory once, from the first byte to the last.
-        gflop_per_s: measured speed of large matrix products by weight format, 2 operations for each weight.
+        gflop_per_s: measured speed of large matrix products by the format of the numbers, 2 operations for each pair.
     """
 
     cpu: str
@@ -88,7 +88,7 @@ def describe_machine(device: torch.device | None = None) -> Machine:
     )
 
 
-def measure_machine(device: torch.device, formats: tuple[WeightFormat, ...]) -> Machine:
+def measure_machine(device: torch.device, formats: Iterable[WeightFormat]) -> Machine:
     """What the machine is, and how fast it reads memory and multiplies matrices in each format."""
     from dataclasses import replace
 
@@ -103,30 +103,60 @@ def read_gb_per_s(device: torch.device) -> float:
 
     num_bytes = max(_LEAST_READ_BYTES, _CACHES_READ * _last_level_cache_bytes())
     buffer = torch.ones(num_bytes // 4, dtype=torch.float32, device=device)
-    return num_bytes / 1e9 / _best_s(buffer.amax)
+    return num_bytes / 1e9 / best_s(buffer.amax)
 
 
 def matmul_gflop_per_s(device: torch.device, weight_format: WeightFormat) -> float:
-    """Speed of large products by the very code that the engine uses for the format."""
+    """Speed of large products by the fastest of PyTorch's operators for numbers of a format.
+
+    Raises:
+        ValueError: the format is not that of numbers which are multiplied.
+    """
     import torch
 
-    from serving.engine.grouped import quantize_groups
-    from serving.engine.quantize import FloatLinear, WeightFormat, grouped_linear
+    from serving.engine.quantize import FloatLinear, WeightFormat
 
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(_MATMUL_SIZE, _MATMUL_SIZE, generator=generator)
-    x = torch.randn(_MATMUL_ROWS, _MATMUL_SIZE, generator=generator)
-    x = x.to(device, weight_format.activation_dtype)
-    if weight_format.bits is not None:
-        linear = grouped_linear(quantize_groups(weight, weight_format.bits).to(device), _MATMUL_SIZE, None)
+    weight = torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, generator=generator).to(device)
+    x = torch.randn(PRODUCT_ROWS, PRODUCT_SIZE, generator=generator).to(device)
+    if weight_format is WeightFormat.INT8:
+        seconds = min(best_s(product) for product in _int8_products(x, weight))
+    elif weight_format.bits is None:
+        linear, x = FloatLinear(weight, None, weight_format.activation_dtype), x.to(weight_format.activation_dtype)
+        seconds = best_s(lambda: linear(x)[0, 0])
     else:
-        linear = FloatLinear(weight.to(device), None, weight_format.activation_dtype)
-    digits = 2 if weight_format is WeightFormat.INT8 else 1  # the engine multiplies both digits of its activations
-    operations = digits * 2 * _MATMUL_ROWS * _MATMUL_SIZE * _MATMUL_SIZE
-    return operations / 1e9 / _best_s(lambda: linear(x)[0, 0])
+        raise ValueError(f"{weight_format} numbers are not multiplied as they are")
+    return 2 * PRODUCT_ROWS * PRODUCT_SIZE * PRODUCT_SIZE / 1e9 / seconds
 
 
-def _best_s(compute: Callable[[], torch.Tensor]) -> float:
+def _int8_products(x: torch.Tensor, weight: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
+    """Ways to multiply 8-bit integers that run here."""
+    import torch
+
+    x, weight = (x * 30).clamp(-127, 127).to(torch.int8), (weight * 30).clamp(-127, 127).to(torch.int8)
+    packed = _packed_by_onednn(weight)
+    products: list[Callable[[], torch.Tensor]] = [lambda: torch._int_mm(x, weight.t())[0, 0]]  # noqa: SLF001
+    if packed is not None:
+        shifted, scale = (x.to(torch.int16) + 128).to(torch.uint8), torch.ones(len(weight))
+        zero = torch.zeros(len(weight), dtype=torch.int32)
+        given: tuple[Any, ...] = (None, 1.0, 0, torch.bfloat16, "none", [], "")
+        linear = torch.ops.onednn.qlinear_pointwise
+        products.append(lambda: linear(shifted, 1.0, 128, packed, scale, zero, *given)[0, 0])
+    return products
+
+
+def _packed_by_onednn(weight: torch.Tensor) -> torch.Tensor | None:
+    """int8 weights in oneDNN's own layout; None where it is missing."""
+    import torch
+
+    try:
+        packed: torch.Tensor = torch.ops.onednn.qlinear_prepack(weight, None)
+    except (RuntimeError, AttributeError):
+        return None
+    return packed
+
+
+def best_s(compute: Callable[[], torch.Tensor]) -> float:
     """Shortest time to a result that can be looked at, on a GPU a finished one: a limit is the best a machine shows."""
     import torch
 

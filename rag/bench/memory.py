@@ -7,8 +7,18 @@ import subprocess
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rag.bench.contenders import Subject, load_contender, peers_of
+from rag.bench.plan import MEMORY_TOKENS
+from rag.bench.report import Figure
 from rag.errors import RagError
+from serving.engine.quantize import WeightFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Notify = Callable[[str], None]
 
 _STEPS = 8
 
@@ -27,6 +37,28 @@ class MemoryTask:
     device: str
     num_threads: int
     num_tokens: int
+    use_kernels: bool
+    kv_format: str
+
+
+def peak_memory(subject: Subject, names: Sequence[str], notify: Notify) -> list[Figure]:
+    """Peak memory of each of our formats beside the others, each in a process of its own."""
+    peaks = {}
+    for name in names:
+        notify(f"measuring the memory of {name}")
+        peaks[name] = peak_memory_mb(_task(name, subject))
+    note = "largest resident memory of a process that loads the model and reads a prompt"
+    return [
+        Figure(
+            f"peak memory, {own}",
+            "MB",
+            peaks[own],
+            {peer: peaks[other] for peer, other in peers_of(own, names).items()},
+            note=note,
+        )
+        for own in names
+        if own in list(WeightFormat)
+    ]
 
 
 def peak_memory_mb(task: MemoryTask) -> float:
@@ -43,13 +75,27 @@ def peak_memory_mb(task: MemoryTask) -> float:
     return float(done.stdout.split()[-1])
 
 
+def _task(name: str, subject: Subject) -> MemoryTask:
+    return MemoryTask(
+        contender=name,
+        model=str(subject.model.path),
+        models_folder=str(subject.models_folder),
+        device=subject.device,
+        num_threads=subject.num_threads,
+        num_tokens=min(MEMORY_TOKENS, subject.max_tokens),
+        use_kernels=subject.use_kernels,
+        kv_format=subject.kv_format,
+    )
+
+
 def run(task: MemoryTask) -> float:
     """Does the task in this process; its peak memory in MB afterwards."""
-    from rag.bench.contenders import Subject, load_contender
     from serving.models.load import open_model
 
-    model = open_model(task.model, Path(task.models_folder), lambda _: None)
-    subject = Subject(model, task.device, task.num_threads, task.num_tokens + _STEPS)
+    folder = Path(task.models_folder)
+    model = open_model(task.model, folder, lambda _: None)
+    max_tokens = task.num_tokens + _STEPS
+    subject = Subject(model, folder, task.device, task.num_threads, max_tokens, task.use_kernels, task.kv_format)
     contender = load_contender(task.contender, subject, lambda _: None)
     contender.fill([index % model.config.vocab_size for index in range(task.num_tokens)])
     contender.decode(_STEPS)

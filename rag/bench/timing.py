@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SETTLE_S = 0.03  # threads of the one before stop spinning for work
+_LONG_S = 1.0  # what takes longer needs no warming up: its first run counts
+_PATIENCE_S = 15.0  # who has taken so long in all is not run again
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,21 @@ def interleave(
     before: Callable[[T], None] = lambda _: None,
     after: Callable[[T], None] = lambda _: None,
 ) -> list[Timing]:
-    """Times each contender once in every repeat, after one untimed round; one `Timing` each, in their order."""
+    """Times each contender once in every repeat; one `Timing` each, in their order.
+
+    A first round warms up: it counts only for those that take long, and who takes very long is run fewer times.
+    """
     seconds: list[list[float]] = [[] for _ in contenders]
     for repeat in range(repeats + 1):
         for contender, taken in zip(contenders, seconds, strict=True):
+            if len(taken) == repeats or sum(taken) > _PATIENCE_S:
+                continue
             before(contender)
             time.sleep(_SETTLE_S)
             started = time.perf_counter()
             timed(contender)
             elapsed = time.perf_counter() - started
             after(contender)
-            if repeat:
+            if repeat or elapsed > _LONG_S:
                 taken.append(elapsed)
     return [Timing(tuple(taken)) for taken in seconds]

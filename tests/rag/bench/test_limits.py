@@ -1,10 +1,13 @@
 """The roofline: counted by hand for a small model."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from rag.bench.limits import Limits
+from rag.bench.limits import Limits, product_format, state_format
 from rag.bench.machine import describe_machine, matmul_gflop_per_s, read_gb_per_s
+from rag.bench.workload import Workload
 from serving.engine.config import ModelConfig
 from serving.engine.quantize import WeightFormat
 
@@ -42,6 +45,20 @@ def test_cached_tokens_cost_only_attention():
     assert more == pytest.approx(4 * 2 * 2 * 4 * 15 / 50e9)
 
 
+def test_serving_multiplies_for_each_token_and_reads_the_weights_for_each_round():
+    workload = Workload(((1, 2, 3),) * 4, answer_tokens=2, at_once=2)
+    products = 4 * LIMITS.prefill_s(4, num_logits=2)
+    assert LIMITS.serve_s(workload) == pytest.approx(max(products, (4 * 1e-3 + 4 * 7 * 1e-6) / 10.0))
+    slow = replace(LIMITS, matmul_gflop_per_s=1e-6)
+    assert slow.serve_s(workload) == pytest.approx(4 * slow.prefill_s(4, num_logits=2))
+
+
+def test_weights_in_groups_are_held_against_products_of_8_bit_integers():
+    formats = (WeightFormat.INT4, WeightFormat.INT8, WeightFormat.BF16, WeightFormat.FLOAT32)
+    assert [product_format(one) for one in formats] == ["int8", "int8", "bf16", "float32"]
+    assert [state_format(one) for one in formats] == ["bf16", "bf16", "bf16", "float32"]
+
+
 def test_the_machine_is_described_without_being_measured():
     machine = describe_machine()
     assert machine.cores >= 1
@@ -56,3 +73,5 @@ def test_the_machine_can_be_measured():
     device = torch.device("cpu")
     assert read_gb_per_s(device) > 0
     assert matmul_gflop_per_s(device, WeightFormat.INT8) > 0
+    with pytest.raises(ValueError, match="int4 numbers"):
+        matmul_gflop_per_s(device, WeightFormat.INT4)

@@ -1,5 +1,7 @@
 """Contenders take turns, and figures are medians of what was timed."""
 
+import time
+
 from rag.bench.timing import Timing, interleave
 
 
@@ -15,6 +17,20 @@ def test_contenders_take_turns_and_the_first_round_does_not_count():
     turn = ["a before", "a timed", "a after", "b before", "b timed", "b after"]
     assert calls == turn * 3
     assert [len(timing.seconds) for timing in timings] == [2, 2]
+
+
+def test_what_takes_long_needs_no_warming_up_and_what_takes_very_long_is_run_less(monkeypatch):
+    now, taken = [0.0], {"quick": 0.1, "long": 2.0, "very long": 20.0}
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    calls = []
+
+    def run(name):
+        calls.append(name)
+        now[0] += taken[name]
+
+    timings = interleave(list(taken), 2, run)
+    assert [calls.count(name) for name in taken] == [3, 2, 1]
+    assert [len(timing.seconds) for timing in timings] == [2, 2, 1]
 
 
 def test_median_and_spread():
