@@ -1,4 +1,4 @@
-"""`rag eval …`: how well questions are answered."""
+"""`rag eval …`: how well questions are answered, and what rounding the model costs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ import typer
 
 from rag.bench.cli import Json, Model, Save, settings_of
 
-app = typer.Typer(help="Measure the quality of answers.", no_args_is_help=True)
+app = typer.Typer(help="Measure the quality of answers and of weight formats.", no_args_is_help=True)
 
-
-@app.callback()
-def _group() -> None:
-    """Keeps `answers` a command of its own while it is the only one."""
+_COMMA = "several with commas between"
 
 
 @app.command()
@@ -43,3 +40,32 @@ def answers(
     settings = settings_of(ctx, model=model)
     report = eval_answers(settings, questions, collection, Output().note)
     deliver(report, as_json=as_json, save=save, rows=verbose)
+
+
+@app.command()
+def quantization(
+    ctx: typer.Context,
+    text: Annotated[
+        Path | None, typer.Option(help="File of running text to predict.", show_default="the demo's documents")
+    ] = None,
+    formats: Annotated[str, typer.Option(help=f"Weight formats: int8, int4, bf16, float32; {_COMMA}.")] = "int8,int4",
+    kv_formats: Annotated[str, typer.Option(help=f"Formats of key/value states: auto, int8; {_COMMA}.")] = "auto",
+    tokens: Annotated[int, typer.Option(min=32, help="Tokens of the text to read.")] = 4096,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each speed; figures are medians.")] = 3,
+    model: Model = None,
+    *,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Perplexity, KL divergence, first choices, memory and speed of each weight format, beside float32 and bf16."""
+    from rag.bench.render import deliver
+    from rag.console import Output
+    from rag.eval.quantization import QuantizationEval, eval_quantization
+
+    asked = QuantizationEval(_words(formats), _words(kv_formats), text, tokens, repeats=repeats)
+    report = eval_quantization(settings_of(ctx, model=model), asked, Output().note)
+    deliver(report, as_json=as_json, save=save, rows=True)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
