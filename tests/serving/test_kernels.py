@@ -152,15 +152,15 @@ def test_sizes_that_the_kernels_do_not_know_are_left_to_pytorch(tiny: Any) -> No
 def test_no_compiler_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernels: Kernels) -> None:
     monkeypatch.setattr(build, "_compilers", lambda: iter([]))
     with pytest.raises(KernelsUnavailableError, match="install gcc or clang"):
-        build.build(tmp_path, lambda _: None)
+        build.build(tmp_path / "own", lambda _: None)
     monkeypatch.setattr(build, "_compilers", lambda: iter([["/bin/false"]]))
     with pytest.raises(KernelsUnavailableError, match="/bin/false"):
-        build.build(tmp_path, lambda _: None)
-    assert not list(tmp_path.iterdir())
+        build.build(tmp_path / "own", lambda _: None)
+    assert not list((tmp_path / "own").iterdir())
 
 
 def test_the_library_is_compiled_once(tmp_path: Path, kernels: Kernels) -> None:
     notes: list[str] = []
-    first = build.build(tmp_path, notes.append)
-    assert build.build(tmp_path, notes.append) == first
+    first = build.build(tmp_path / "own", notes.append)
+    assert build.build(tmp_path / "own", notes.append) == first
     assert len(notes) == 1

@@ -29,13 +29,14 @@ typedef struct {
 INLINE __m512i four_bytes(const void *address) { return _mm512_set1_epi32(load_i32(address)); }
 
 /* Products of `rows` queries with the keys of `count` blocks. */
-INLINE void multiply_keys(const States *s, const Query *q, const int rows, const int32_t *blocks, const int count, int kv_head, const int int8,
-                          __m512 product[QUERIES][4]) {
+INLINE void multiply_keys(const States *s, const Query *q, const int rows, const int32_t *blocks, const int count,
+                          int kv_head, const int int8, __m512 product[QUERIES][4]) {
     const uint8_t *keys[4];
     for (int b = 0; b < count; b++) {
         size_t at = index_of(s, blocks[b], kv_head) * block_bytes(s, int8);
         keys[b] = s->keys + at;
-        for (size_t line = 0; rows <= 4 && line < block_bytes(s, int8); line += 64) _mm_prefetch((const char *)s->values + at + line, _MM_HINT_T1);
+        for (size_t line = 0; rows <= 4 && line < block_bytes(s, int8); line += 64)
+            _mm_prefetch((const char *)s->values + at + line, _MM_HINT_T1);
     }
     if (!int8) {
         for (int r = 0; r < rows; r++)
@@ -70,23 +71,26 @@ INLINE void multiply_keys(const States *s, const Query *q, const int rows, const
     for (int b = 0; b < count; b++) {
         __m512 scales = _mm512_loadu_ps(s->key_scales + index_of(s, blocks[b], kv_head) * BLOCK);
         for (int r = 0; r < rows; r++) {
-            __m512 both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[r][b]), _mm512_set1_ps(1.f / LOW_DIGIT), _mm512_cvtepi32_ps(high[r][b]));
+            __m512 both = _mm512_fmadd_ps(_mm512_cvtepi32_ps(low[r][b]), _mm512_set1_ps(1.f / LOW_DIGIT),
+                                          _mm512_cvtepi32_ps(high[r][b]));
             product[r][b] = _mm512_mul_ps(both, _mm512_mul_ps(scales, _mm512_set1_ps(q[r].scale)));
         }
     }
 }
 
 /* Scores with the keys of `count` blocks, those that a query may not see at minus infinity. */
-INLINE void score_blocks(const States *s, const Query *q, const int rows, const int32_t *blocks, const int count, int kv_head, int first_key,
-                         int window, const int int8, float (*scores)[SPAN], int at) {
+INLINE void score_blocks(const States *s, const Query *q, const int rows, const int32_t *blocks, const int count,
+                         int kv_head, int first_key, int window, const int int8, float (*scores)[SPAN], int at) {
     __m512 product[QUERIES][4];
     multiply_keys(s, q, rows, blocks, count, kv_head, int8, product);
     for (int b = 0; b < count; b++) {
-        __m512i key = _mm512_add_epi32(_mm512_set1_epi32(first_key + b * BLOCK), _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
+        __m512i key = _mm512_add_epi32(_mm512_set1_epi32(first_key + b * BLOCK),
+                                       _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0));
         for (int r = 0; r < rows; r++) {
             __mmask16 seen = _mm512_cmple_epi32_mask(key, _mm512_set1_epi32(q[r].position));
             if (window > 0) seen &= _mm512_cmpgt_epi32_mask(key, _mm512_set1_epi32(q[r].position - window));
-            _mm512_storeu_ps(&scores[r][at + b * BLOCK], _mm512_mask_blend_ps(seen, _mm512_set1_ps(-__builtin_inff()), product[r][b]));
+            _mm512_storeu_ps(&scores[r][at + b * BLOCK],
+                             _mm512_mask_blend_ps(seen, _mm512_set1_ps(-__builtin_inff()), product[r][b]));
         }
     }
 }
@@ -107,15 +111,19 @@ INLINE void soften(float *scores, int num_blocks, Partial *to) {
 
 /* Weights as the values' dot products take them: bfloat16 [256]; or, with the values' scales multiplied in, 16 bits as
  * high bytes [256] and low bytes [256] behind them. Returns what a step of them is worth. */
-INLINE float round_weights(const States *s, const int32_t *blocks, int kv_head, float *weights, int num_blocks, const int int8, uint8_t *rounded) {
+INLINE float round_weights(const States *s, const int32_t *blocks, int kv_head, float *weights, int num_blocks,
+                           const int int8, uint8_t *rounded) {
     if (!int8) {
-        for (int b = 0; b < num_blocks; b++) _mm256_storeu_si256((__m256i *)(rounded + b * 32), to_bf16(_mm512_loadu_ps(weights + b * BLOCK)));
+        for (int b = 0; b < num_blocks; b++)
+            _mm256_storeu_si256((__m256i *)(rounded + b * 32), to_bf16(_mm512_loadu_ps(weights + b * BLOCK)));
         return 1.f;
     }
     __m512 peak = _mm512_setzero_ps();
     for (int b = 0; b < num_blocks; b++) {
-        __m512 weight = _mm512_loadu_ps(weights + b * BLOCK), scales = _mm512_loadu_ps(s->value_scales + index_of(s, blocks[b], kv_head) * BLOCK);
-        __mmask16 seen = _mm512_cmp_ps_mask(weight, _mm512_setzero_ps(), _CMP_GT_OQ); /* scales of others may be anything */
+        __m512 weight = _mm512_loadu_ps(weights + b * BLOCK),
+               scales = _mm512_loadu_ps(s->value_scales + index_of(s, blocks[b], kv_head) * BLOCK);
+        __mmask16 seen =
+            _mm512_cmp_ps_mask(weight, _mm512_setzero_ps(), _CMP_GT_OQ); /* scales of others may be anything */
         weight = _mm512_maskz_mul_ps(seen, weight, scales);
         peak = _mm512_max_ps(peak, weight);
         _mm512_storeu_ps(weights + b * BLOCK, weight);
@@ -131,8 +139,9 @@ INLINE float round_weights(const States *s, const int32_t *blocks, int kv_head, 
 }
 
 /* The values of a span, weighed: `tiles` times 16 dimensions from `dim` on. */
-INLINE void weigh_values(const States *s, const int32_t *blocks, int kv_head, int num_blocks, const uint8_t (*weights)[2 * SPAN], const float *steps,
-                         const int rows, const int tiles, int dim, const int int8, Partial *to) {
+INLINE void weigh_values(const States *s, const int32_t *blocks, int kv_head, int num_blocks,
+                         const uint8_t (*weights)[2 * SPAN], const float *steps, const int rows, const int tiles,
+                         int dim, const int int8, Partial *to) {
     __m512 sum[QUERIES][4];
     __m512i high[QUERIES][4], low[QUERIES][4];
     for (int r = 0; r < rows; r++)
@@ -163,14 +172,16 @@ INLINE void weigh_values(const States *s, const int32_t *blocks, int kv_head, in
     for (int r = 0; r < rows; r++)
         for (int t = 0; t < tiles; t++) {
             if (int8) {
-                sum[r][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[r][t]), _mm512_set1_ps(256.f), _mm512_cvtepi32_ps(low[r][t]));
+                sum[r][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[r][t]), _mm512_set1_ps(256.f),
+                                            _mm512_cvtepi32_ps(low[r][t]));
                 sum[r][t] = _mm512_mul_ps(sum[r][t], _mm512_set1_ps(steps[r]));
             }
             _mm512_storeu_ps(to[r].values + dim + t * 16, sum[r][t]);
         }
 }
 
-INLINE void attend_rows(const States *s, const Chunk *c, int kv_head, int span, int window, const Query *q, const int rows, const int int8, Partial *to) {
+INLINE void attend_rows(const States *s, const Chunk *c, int kv_head, int span, int window, const Query *q,
+                        const int rows, const int int8, Partial *to) {
     float scores[QUERIES][SPAN], steps[QUERIES];
     uint8_t weights[QUERIES][2 * SPAN];
     int last = 0;
@@ -178,11 +189,15 @@ INLINE void attend_rows(const States *s, const Chunk *c, int kv_head, int span, 
     int num_blocks = last / BLOCK + 1 - span * SPAN_BLOCKS;
     if (num_blocks > SPAN_BLOCKS) num_blocks = SPAN_BLOCKS;
     const int32_t *blocks = c->blocks + span * SPAN_BLOCKS;
-    const int sums = int8 ? 8 : 16, together = rows * 4 <= sums ? 4 : rows * 2 <= sums ? 2 : 1; /* as many as registers hold */
+    const int sums = int8 ? 8 : 16, together = rows * 4 <= sums   ? 4
+                                               : rows * 2 <= sums ? 2
+                                                                  : 1; /* as many as registers hold */
     int b = 0;
     for (; b + together <= num_blocks; b += together)
-        score_blocks(s, q, rows, blocks + b, together, kv_head, span * SPAN + b * BLOCK, window, int8, scores, b * BLOCK);
-    for (; b < num_blocks; b++) score_blocks(s, q, rows, blocks + b, 1, kv_head, span * SPAN + b * BLOCK, window, int8, scores, b * BLOCK);
+        score_blocks(s, q, rows, blocks + b, together, kv_head, span * SPAN + b * BLOCK, window, int8, scores,
+                     b * BLOCK);
+    for (; b < num_blocks; b++)
+        score_blocks(s, q, rows, blocks + b, 1, kv_head, span * SPAN + b * BLOCK, window, int8, scores, b * BLOCK);
     for (int r = 0; r < rows; r++) {
         soften(scores[r], num_blocks, &to[r]);
         steps[r] = round_weights(s, blocks, kv_head, scores[r], num_blocks, int8, weights[r]);
@@ -190,18 +205,21 @@ INLINE void attend_rows(const States *s, const Chunk *c, int kv_head, int span, 
     int dim = 0;
     for (; dim + together * 16 <= s->head_dim; dim += together * 16)
         weigh_values(s, blocks, kv_head, num_blocks, weights, steps, rows, together, dim, int8, to);
-    for (; dim < s->head_dim; dim += 16) weigh_values(s, blocks, kv_head, num_blocks, weights, steps, rows, 1, dim, int8, to);
+    for (; dim < s->head_dim; dim += 16)
+        weigh_values(s, blocks, kv_head, num_blocks, weights, steps, rows, 1, dim, int8, to);
 }
 
 /* Up to 8 queries over one span of keys. */
-static void attend_span(const States *s, const Chunk *c, int kv_head, int span, int window, const Query *q, int rows, Partial *to) {
+static void attend_span(const States *s, const Chunk *c, int kv_head, int span, int window, const Query *q, int rows,
+                        Partial *to) {
     switch (rows + (is_int8(s) ? QUERIES : 0)) {
-#define CASE(n)                                                                \
-    case n: attend_rows(s, c, kv_head, span, window, q, n, 0, to); break;      \
+#define CASE(n)                                                           \
+    case n: attend_rows(s, c, kv_head, span, window, q, n, 0, to); break; \
     case n + QUERIES: attend_rows(s, c, kv_head, span, window, q, n, 1, to); break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
+        CASE(1)
+        CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
 #undef CASE
-        default: break;
+            default : break;
     }
 }
 
@@ -209,7 +227,8 @@ static void attend_span(const States *s, const Chunk *c, int kv_head, int span, 
 static void join(Partial *to, const Partial *from, int head_dim) {
     if (from->sum == 0.f) return;
     float max = to->max > from->max ? to->max : from->max;
-    __m512 pair = _mm512_setr_ps(to->max - max, from->max - max, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), factor = exp16(pair);
+    __m512 pair = _mm512_setr_ps(to->max - max, from->max - max, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+           factor = exp16(pair);
     float factors[16];
     _mm512_storeu_ps(factors, factor);
     float old = to->sum == 0.f ? 0.f : factors[0], new = factors[1];

@@ -35,14 +35,14 @@ typedef struct {
     float *key_scales, *value_scales;
     size_t layer_bytes, layer_scales; /* of one layer's keys, and of its values; the number of its scales */
     float *hidden, *qkv, *attended, *gated;
-    uint8_t *queries;      /* [rows][heads][2 head_dim], see `Query` */
-    float *query_scales;   /* [rows][heads], 8-bit states only, as the sums of both digits: [rows][heads][2] */
+    uint8_t *queries;    /* [rows][heads][2 head_dim], see `Query` */
+    float *query_scales; /* [rows][heads], 8-bit states only, as the sums of both digits: [rows][heads][2] */
     int32_t *query_sums;
     Quantized quantized;
     Partial *partials;
     uint8_t *scratch; /* of each thread, `scratch_bytes` */
     size_t scratch_bytes;
-    float *logits; /* [num_logit_rows][vocabulary] */
+    float *logits;   /* [num_logit_rows][vocabulary] */
     double *seconds; /* [NUM_PARTS], added to; or NULL */
 } Step;
 
@@ -51,7 +51,8 @@ typedef struct {
     const Step *step;
 } Forward;
 
-#define SMALL_CHUNK 32 /* query rows of a key/value head up to which a chunk is divided by spans rather than by tokens */
+#define SMALL_CHUNK \
+    32 /* query rows of a key/value head up to which a chunk is divided by spans rather than by tokens */
 
 static double seconds_now(void) {
     struct timespec now;
@@ -104,7 +105,12 @@ static void rotate(float *head, const float *cosines, const float *sines, int he
 static States states_of(const Model *m, const Step *s, int layer) {
     float *key_scales = s->key_scales ? s->key_scales + layer * s->layer_scales : NULL;
     float *value_scales = s->value_scales ? s->value_scales + layer * s->layer_scales : NULL;
-    return (States){s->keys + layer * s->layer_bytes, s->values + layer * s->layer_bytes, key_scales, value_scales, s->num_blocks, m->head_dim};
+    return (States){s->keys + layer * s->layer_bytes,
+                    s->values + layer * s->layer_bytes,
+                    key_scales,
+                    value_scales,
+                    s->num_blocks,
+                    m->head_dim};
 }
 
 /* Scales one query and rounds it as `Query` has it. */
@@ -112,7 +118,8 @@ static void round_query(const Model *m, const Step *s, size_t index, const float
     uint8_t *to = s->queries + index * 2 * m->head_dim;
     __m512 scale = _mm512_set1_ps(1.f / __builtin_sqrtf((float)m->head_dim));
     if (!int8) {
-        for (int d = 0; d < m->head_dim; d += 16) _mm256_storeu_si256((__m256i *)(to + d * 2), to_bf16(_mm512_mul_ps(_mm512_loadu_ps(x + d), scale)));
+        for (int d = 0; d < m->head_dim; d += 16)
+            _mm256_storeu_si256((__m256i *)(to + d * 2), to_bf16(_mm512_mul_ps(_mm512_loadu_ps(x + d), scale)));
         return;
     }
     float peak = peak_of(x, m->head_dim);
@@ -121,7 +128,8 @@ static void round_query(const Model *m, const Step *s, size_t index, const float
     for (int d = 0; d < m->head_dim; d += 16) {
         __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(x + d), steps);
         __m512i high = _mm512_cvtps_epi32(scaled);
-        __m512i low = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_sub_ps(scaled, _mm512_cvtepi32_ps(high)), _mm512_set1_ps(LOW_DIGIT)));
+        __m512i low = _mm512_cvtps_epi32(
+            _mm512_mul_ps(_mm512_sub_ps(scaled, _mm512_cvtepi32_ps(high)), _mm512_set1_ps(LOW_DIGIT)));
         _mm_storeu_si128((__m128i *)(to + d), _mm512_cvtsepi32_epi8(high));
         _mm_storeu_si128((__m128i *)(to + m->head_dim + d), _mm512_cvtsepi32_epi8(low));
         sum_high = _mm512_add_epi32(sum_high, high);
@@ -148,14 +156,17 @@ static void rotate_and_keep(const Model *m, const Step *s, int layer) {
             if (norm) norm_head(heads + h * m->head_dim, norm, m->head_dim, m->epsilon);
             rotate(heads + h * m->head_dim, cosines, sines, m->head_dim);
         }
-        for (int h = 0; h < m->num_heads; h++) round_query(m, s, (size_t)row * m->num_heads + h, heads + h * m->head_dim, is_int8(&states));
+        for (int h = 0; h < m->num_heads; h++)
+            round_query(m, s, (size_t)row * m->num_heads + h, heads + h * m->head_dim, is_int8(&states));
         const float *keys = heads + m->num_heads * m->head_dim, *values = keys + m->num_kv_heads * m->head_dim;
         for (int h = 0; h < m->num_kv_heads; h++)
             keep_states(&states, &s->chunks[chunk], position, h, keys + h * m->head_dim, values + h * m->head_dim);
     }
 }
 
-INLINE int is_small(const Model *m, const Chunk *c) { return c->num_tokens * (m->num_heads / m->num_kv_heads) <= SMALL_CHUNK; }
+INLINE int is_small(const Model *m, const Chunk *c) {
+    return c->num_tokens * (m->num_heads / m->num_kv_heads) <= SMALL_CHUNK;
+}
 
 INLINE int first_span(int position, int window) {
     int first = window > 0 ? position - window + 1 : 0;
@@ -164,7 +175,8 @@ INLINE int first_span(int position, int window) {
 
 INLINE int num_spans(const Chunk *c) { return (c->num_cached + c->num_tokens - 1) / SPAN + 1; }
 
-/* Queries from `first` on, before `last`, of some tokens for one key/value head: token after token, its heads together. */
+/* Queries from `first` on, before `last`, of some tokens for one key/value head: token after token, its heads together.
+ */
 static int gather(const Model *m, const Step *s, const Chunk *c, int kv_head, int first, int last, Query *q) {
     int group = m->num_heads / m->num_kv_heads, rows = last - first < QUERIES ? last - first : QUERIES;
     for (int r = 0; r < rows; r++) {
@@ -180,7 +192,8 @@ static int gather(const Model *m, const Step *s, const Chunk *c, int kv_head, in
 }
 
 /* A chunk's queries over one span of keys, each result kept apart: [token][head][span]. */
-static void attend_small(const Model *m, const Step *s, const States *states, const Chunk *c, int kv_head, int span, int window, Partial *partials) {
+static void attend_small(const Model *m, const Step *s, const States *states, const Chunk *c, int kv_head, int span,
+                         int window, Partial *partials) {
     int group = m->num_heads / m->num_kv_heads, total = c->num_tokens * group, spans = num_spans(c);
     for (int first = 0, rows; first < total; first += rows) {
         Query q[QUERIES];
@@ -204,8 +217,10 @@ static void attend_small(const Model *m, const Step *s, const States *states, co
 }
 
 /* Some tokens of a prompt over all their keys. */
-static void attend_tokens(const Model *m, const Step *s, const States *states, const Chunk *c, int kv_head, int token, int window) {
-    int group = m->num_heads / m->num_kv_heads, end = token + TILE_TOKENS < c->num_tokens ? token + TILE_TOKENS : c->num_tokens;
+static void attend_tokens(const Model *m, const Step *s, const States *states, const Chunk *c, int kv_head, int token,
+                          int window) {
+    int group = m->num_heads / m->num_kv_heads,
+        end = token + TILE_TOKENS < c->num_tokens ? token + TILE_TOKENS : c->num_tokens;
     for (int first = token * group, rows; first < end * group; first += rows) {
         Query q[QUERIES];
         Partial total[QUERIES], found[QUERIES];
@@ -254,14 +269,16 @@ static void join_and_quantize(const Model *m, const Step *s, int two_digits) {
     const Partial *partials = s->partials;
     for (int row; (row = take_units(1)) < s->num_rows;) {
         for (; row >= s->chunks[chunk].row + s->chunks[chunk].num_tokens; chunk++)
-            if (is_small(m, &s->chunks[chunk])) partials += (size_t)s->chunks[chunk].num_tokens * m->num_heads * num_spans(&s->chunks[chunk]);
+            if (is_small(m, &s->chunks[chunk]))
+                partials += (size_t)s->chunks[chunk].num_tokens * m->num_heads * num_spans(&s->chunks[chunk]);
         const Chunk *c = &s->chunks[chunk];
         float *attended = s->attended + (size_t)row * width;
         int spans = num_spans(c);
         for (int h = 0; is_small(m, c) && h < m->num_heads; h++) {
             Partial total;
             clear(&total, m->head_dim);
-            for (int span = 0; span < spans; span++) join(&total, &partials[((size_t)(row - c->row) * m->num_heads + h) * spans + span], m->head_dim);
+            for (int span = 0; span < spans; span++)
+                join(&total, &partials[((size_t)(row - c->row) * m->num_heads + h) * spans + span], m->head_dim);
             write_attended(&total, m->head_dim, attended + h * m->head_dim);
         }
         Quantized to = s->quantized;
@@ -321,7 +338,8 @@ static void run_step(void *argument, int thread, int n) {
     }
     barrier(n);
     lap(&clock, NORM);
-    if (s->num_logit_rows) linear(&m->head, &s->quantized, s->num_logit_rows, STORE, s->logits, m->head.num_outputs, scratch, n);
+    if (s->num_logit_rows)
+        linear(&m->head, &s->quantized, s->num_logit_rows, STORE, s->logits, m->head.num_outputs, scratch, n);
     barrier(n);
     lap(&clock, HEAD);
 }
@@ -346,14 +364,16 @@ typedef struct {
 static void run_lone(void *argument, int thread, int n) {
     Lone *l = argument;
     for (int row; (row = take_units(1)) < l->num_rows;)
-        quantize_row(l->x + (size_t)row * l->w->num_columns, NULL, 1.f, l->w->num_columns, row, l->w->two_digits, &l->quantized);
+        quantize_row(l->x + (size_t)row * l->w->num_columns, NULL, 1.f, l->w->num_columns, row, l->w->two_digits,
+                     &l->quantized);
     barrier(n);
-    linear(l->w, &l->quantized, l->num_rows, STORE, l->y, l->w->num_outputs, l->scratch + (size_t)thread * l->scratch_bytes, n);
+    linear(l->w, &l->quantized, l->num_rows, STORE, l->y, l->w->num_outputs,
+           l->scratch + (size_t)thread * l->scratch_bytes, n);
 }
 
 /* y = x W^T + bias for float rows: [num_rows][num_columns] to [num_rows][num_outputs]. */
-void multiply_rows(const Linear *w, const float *x, int num_rows, const Quantized *quantized, float *y, uint8_t *scratch, size_t scratch_bytes,
-                   int num_threads) {
+void multiply_rows(const Linear *w, const float *x, int num_rows, const Quantized *quantized, float *y,
+                   uint8_t *scratch, size_t scratch_bytes, int num_threads) {
     Lone lone = {w, x, num_rows, *quantized, y, scratch, scratch_bytes};
     pool_run(run_lone, &lone, num_threads);
 }

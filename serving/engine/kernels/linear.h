@@ -7,11 +7,11 @@
 #include "simd.h"
 #include "threads.h"
 
-#define GROUP 32        /* columns that share a scale */
-#define TILE 16         /* outputs in a vector */
-#define MAX_ROWS 6      /* activation rows computed at once */
-#define RUNS 6          /* runs of weights that each thread takes of a matrix */
-#define UNPACK_FROM 12  /* rows from which 4-bit weights are widened once rather than for each few rows */
+#define GROUP 32       /* columns that share a scale */
+#define TILE 16        /* outputs in a vector */
+#define MAX_ROWS 6     /* activation rows computed at once */
+#define RUNS 6         /* runs of weights that each thread takes of a matrix */
+#define UNPACK_FROM 12 /* rows from which 4-bit weights are widened once rather than for each few rows */
 
 /* Weights, packed for the kernels. For each tile of 16 outputs and each group, `values` has 8 vectors: vector s holds
  * columns 4 s to 4 s + 3 of the 16 outputs. With 4 bits there are 4 vectors: columns of vector s in the low halves of
@@ -36,7 +36,8 @@ INLINE int num_groups(const Linear *w) { return w->num_columns / GROUP; }
 INLINE int num_tiles(const Linear *w) { return (w->num_outputs + TILE - 1) / TILE; }
 
 /* Rounds one row, multiplied by `factor` and by `weight` where there is one (RMS norm), to two 8-bit digits. */
-static void quantize_row(const float *x, const float *weight, float factor, int num_columns, int row, int two_digits, Quantized *to) {
+static void quantize_row(const float *x, const float *weight, float factor, int num_columns, int row, int two_digits,
+                         Quantized *to) {
     int groups = num_columns / GROUP;
     int8_t *high = to->high + (size_t)row * num_columns, *low = to->low + (size_t)row * num_columns;
     __m512 by = _mm512_set1_ps(factor), sign = _mm512_set1_ps(-0.f);
@@ -88,8 +89,9 @@ INLINE void load_group(const uint8_t *values, int step, int bits, __m512i *first
 }
 
 /* `rows` rows by `tiles` tiles of outputs, over all groups. `values` may be a widened copy of the weights' own. */
-INLINE void multiply(const Linear *w, const uint8_t *values, int bits, int zero_shift, int tile, const Quantized *x, int row,
-                     const int rows, const int tiles, const int has_mins, const int two_digits, __m512 total[MAX_ROWS][2]) {
+INLINE void multiply(const Linear *w, const uint8_t *values, int bits, int zero, int tile, const Quantized *x,
+                     int row, const int rows, const int tiles, const int has_mins, const int two_digits,
+                     __m512 total[MAX_ROWS][2]) {
     const int groups = num_groups(w), columns = w->num_columns, bytes = bits * 64;
     const int8_t *high = x->high + (size_t)row * columns, *low = x->low + (size_t)row * columns;
     for (int r = 0; r < rows; r++)
@@ -98,10 +100,10 @@ INLINE void multiply(const Linear *w, const uint8_t *values, int bits, int zero_
         __m512i sum[MAX_ROWS][2], sum_low[MAX_ROWS][2];
         for (int r = 0; r < rows; r++) {
             int at = (row + r) * groups + g;
-            __m512i start = has_mins ? _mm512_setzero_si512() : _mm512_set1_epi32(-x->sum_high[at] << zero_shift);
+            __m512i start = has_mins ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * x->sum_high[at]);
             for (int t = 0; t < tiles; t++) sum[r][t] = start;
             if (!two_digits) continue;
-            start = has_mins ? _mm512_setzero_si512() : _mm512_set1_epi32(-x->sum_low[at] << zero_shift);
+            start = has_mins ? _mm512_setzero_si512() : _mm512_set1_epi32(-zero * x->sum_low[at]);
             for (int t = 0; t < tiles; t++) sum_low[r][t] = start;
         }
 #pragma GCC unroll 4
@@ -131,7 +133,9 @@ INLINE void multiply(const Linear *w, const uint8_t *values, int bits, int zero_
             for (int r = 0; r < rows; r++) {
                 int of = (row + r) * groups + g;
                 __m512 product = _mm512_cvtepi32_ps(sum[r][t]), by = _mm512_set1_ps(x->scale[of]);
-                if (two_digits) product = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum_low[r][t]), _mm512_set1_ps(1.f / LOW_DIGIT), product);
+                if (two_digits)
+                    product =
+                        _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum_low[r][t]), _mm512_set1_ps(1.f / LOW_DIGIT), product);
                 total[r][t] = _mm512_fmadd_ps(product, _mm512_mul_ps(scale, by), total[r][t]);
                 if (!has_mins) continue;
                 float all = (float)x->sum_high[of] + (two_digits ? (float)x->sum_low[of] * (1.f / LOW_DIGIT) : 0.f);
@@ -142,8 +146,8 @@ INLINE void multiply(const Linear *w, const uint8_t *values, int bits, int zero_
 }
 
 /* Brings the results of some rows to where they belong: y is [rows][stride]. */
-INLINE void finish(const Linear *w, int tile, int row, const int rows, const int tiles, __m512 total[MAX_ROWS][2], Epilogue epilogue,
-                   float *y, int stride) {
+INLINE void finish(const Linear *w, int tile, int row, const int rows, const int tiles, __m512 total[MAX_ROWS][2],
+                   Epilogue epilogue, float *y, int stride) {
     for (int t = 0; t < tiles; t++) {
         if (!w->bias) break;
         __m512 bias = _mm512_loadu_ps(w->bias + (size_t)(tile + t) * TILE); /* padded to whole tiles */
@@ -169,21 +173,23 @@ INLINE void finish(const Linear *w, int tile, int row, const int rows, const int
 typedef struct {
     const Linear *w;
     const uint8_t *values;
-    int bits, zero_shift, tile;
+    int bits, zero, tile;
     const Quantized *x;
     Epilogue epilogue;
     float *y;
     int stride;
 } Product;
 
-INLINE void few_rows(const Product *p, int row, const int rows, const int tiles, const int bits, const int has_mins, const int two_digits) {
+INLINE void few_rows(const Product *p, int row, const int rows, const int tiles, const int bits, const int has_mins,
+                     const int two_digits) {
     __m512 total[MAX_ROWS][2];
-    multiply(p->w, p->values, bits, p->zero_shift, p->tile, p->x, row, rows, tiles, has_mins, two_digits, total);
+    multiply(p->w, p->values, bits, p->zero, p->tile, p->x, row, rows, tiles, has_mins, two_digits, total);
     finish(p->w, p->tile, row, rows, tiles, total, p->epilogue, p->y, p->stride);
 }
 
 /* All rows, in passes over the weights of as nearly as many rows each as can be. */
-INLINE void all_rows(const Product *p, int num_rows, const int tiles, const int bits, const int has_mins, const int two_digits) {
+INLINE void all_rows(const Product *p, int num_rows, const int tiles, const int bits, const int has_mins,
+                     const int two_digits) {
     const int most = two_digits ? MAX_ROWS / 2 : MAX_ROWS; /* as many sums as there are registers for */
     int passes = (num_rows + most - 1) / most;
     for (int row = 0, rows; row < num_rows; row += rows, passes--) {
@@ -200,9 +206,11 @@ INLINE void all_rows(const Product *p, int num_rows, const int tiles, const int 
     }
 }
 
-#define VARIANT(name, tiles, bits, has_mins, two_digits) \
-    static __attribute__((noinline)) void name(const Product *p, int num_rows) { all_rows(p, num_rows, tiles, bits, has_mins, two_digits); }
-#define VARIANTS(name, tiles, bits)    \
+#define VARIANT(name, tiles, bits, has_mins, two_digits)                         \
+    static __attribute__((noinline)) void name(const Product *p, int num_rows) { \
+        all_rows(p, num_rows, tiles, bits, has_mins, two_digits);                \
+    }
+#define VARIANTS(name, tiles, bits)      \
     VARIANT(name##_0, tiles, bits, 0, 0) \
     VARIANT(name##_1, tiles, bits, 0, 1) \
     VARIANT(name##_2, tiles, bits, 1, 0) \
@@ -229,22 +237,23 @@ static void widen(const uint8_t *from, size_t num_vectors, uint8_t *to) {
 
 /* One thread's share of y = x W^T + bias for all rows; the threads divide the outputs among them.
  * `scratch`: this thread's, for 2 tiles of widened weights. */
-static void linear(const Linear *w, const Quantized *x, int num_rows, Epilogue epilogue, float *y, int stride, uint8_t *scratch, int num_threads) {
+static void linear(const Linear *w, const Quantized *x, int num_rows, Epilogue epilogue, float *y, int stride,
+                   uint8_t *scratch, int num_threads) {
     const int tiles = num_tiles(w), groups = num_groups(w), pairs = (tiles + 1) / 2, bytes = w->bits * 64;
     const int kind = (w->mins ? 2 : 0) + (w->two_digits ? 1 : 0);
     const int run = num_rows > 16 ? 1 : 1 + pairs / (num_threads * RUNS); /* memory is read best in long runs */
     for (int first; (first = take_units(run)) < pairs;)
         for (int pair = first; pair < first + run && pair < pairs; pair++) {
-        int tile = pair * 2, two = tile + 1 < tiles, bits = w->bits;
-        const uint8_t *values = w->values + (size_t)tile * groups * bytes;
-        if (bits == 4 && num_rows >= UNPACK_FROM) {
-            widen(values, (size_t)(1 + two) * groups * 4, scratch);
-            values = scratch;
-            bits = 8;
+            int tile = pair * 2, two = tile + 1 < tiles, bits = w->bits;
+            const uint8_t *values = w->values + (size_t)tile * groups * bytes;
+            if (bits == 4 && num_rows >= UNPACK_FROM) {
+                widen(values, (size_t)(1 + two) * groups * 4, scratch);
+                values = scratch;
+                bits = 8;
+            }
+            Product p = {w, values, bits, w->bits == 8 ? 128 : 8, tile, x, epilogue, y, stride};
+            variants[bits == 8][two][kind](&p, num_rows);
         }
-        Product p = {w, values, bits, w->bits == 8 ? 7 : 3, tile, x, epilogue, y, stride};
-        variants[bits == 8][two][kind](&p, num_rows);
-    }
 }
 
 /* Packs rows of plain weights (see `Linear`); tile i of the result has rows 16 order[i] to 16 order[i] + 15, zero where
@@ -262,7 +271,8 @@ void pack(const uint8_t *values, const uint16_t *scales, const uint16_t *mins, i
                 to_scales[to * TILE + lane] = scales[from];
                 if (mins) to_mins[to * TILE + lane] = mins[from];
                 if (bits == 8) {
-                    for (int s = 0; s < 8; s++) memcpy(to_values + to * 512 + s * 64 + lane * 4, values + from * GROUP + s * 4, 4);
+                    for (int s = 0; s < 8; s++)
+                        memcpy(to_values + to * 512 + s * 64 + lane * 4, values + from * GROUP + s * 4, 4);
                     continue;
                 }
                 const uint8_t *bytes = values + from * (GROUP / 2);
@@ -280,12 +290,15 @@ static void unpack_row(const Linear *w, int row, float *to) {
     int groups = num_groups(w), tile = row / TILE, lane = row % TILE;
     for (int g = 0; g < groups; g++) {
         size_t at = (size_t)tile * groups + g;
-        float scale = _cvtsh_ss(w->scales[at * TILE + lane]), min = w->mins ? _cvtsh_ss(w->mins[at * TILE + lane]) : 0.f;
+        float scale = _cvtsh_ss(w->scales[at * TILE + lane]),
+              min = w->mins ? _cvtsh_ss(w->mins[at * TILE + lane]) : 0.f;
         int zero = w->mins ? 0 : w->bits == 8 ? 128 : 8;
         for (int c = 0; c < GROUP; c++) {
             int value;
-            if (w->bits == 8) value = w->values[at * 512 + c / 4 * 64 + lane * 4 + c % 4];
-            else value = w->values[at * 256 + c / 4 % 4 * 64 + lane * 4 + c % 4] >> (c / 16 * 4) & 15;
+            if (w->bits == 8)
+                value = w->values[at * 512 + c / 4 * 64 + lane * 4 + c % 4];
+            else
+                value = w->values[at * 256 + c / 4 % 4 * 64 + lane * 4 + c % 4] >> (c / 16 * 4) & 15;
             to[g * GROUP + c] = scale * (float)(value - zero) + min;
         }
     }

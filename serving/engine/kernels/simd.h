@@ -51,8 +51,10 @@ INLINE __m512 dot_bf16(__m512 sum, __m512i a, __m512i b) {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
 #else
     __m512i high = _mm512_set1_epi32((int)0xffff0000);
-    __m512 odd = _mm512_mul_ps(_mm512_castsi512_ps(_mm512_and_si512(a, high)), _mm512_castsi512_ps(_mm512_and_si512(b, high)));
-    __m512 even_a = _mm512_castsi512_ps(_mm512_slli_epi32(a, 16)), even_b = _mm512_castsi512_ps(_mm512_slli_epi32(b, 16));
+    __m512 odd =
+        _mm512_mul_ps(_mm512_castsi512_ps(_mm512_and_si512(a, high)), _mm512_castsi512_ps(_mm512_and_si512(b, high)));
+    __m512 even_a = _mm512_castsi512_ps(_mm512_slli_epi32(a, 16)),
+           even_b = _mm512_castsi512_ps(_mm512_slli_epi32(b, 16));
     return _mm512_add_ps(sum, _mm512_fmadd_ps(even_a, even_b, odd));
 #endif
 }

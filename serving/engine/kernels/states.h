@@ -7,8 +7,8 @@
 
 /* States of one layer. Dimensions of a key, and tokens of a value, that one dot product takes stand together:
  * bfloat16  keys [kv_heads][blocks][head_dim / 2][16 tokens][2], values [kv_heads][blocks][8][head_dim][2]
- * 8 bits    keys [kv_heads][blocks][head_dim / 4][16 tokens][4] with 128 added, values [kv_heads][blocks][4][head_dim][4],
- *           scales [kv_heads][blocks][16 tokens] */
+ * 8 bits    keys [kv_heads][blocks][head_dim / 4][16 tokens][4] with 128 added, values
+ * [kv_heads][blocks][4][head_dim][4], scales [kv_heads][blocks][16 tokens] */
 typedef struct {
     uint8_t *keys, *values;
     float *key_scales, *value_scales; /* NULL in bfloat16 */
@@ -35,7 +35,8 @@ static void clear_behind(bf16 *values, int slot, int head_dim) {
 }
 
 static void keep_bf16(const States *s, size_t index, int slot, const float *key, const float *value) {
-    bf16 *keys = (bf16 *)s->keys + index * BLOCK * s->head_dim, *values = (bf16 *)s->values + index * BLOCK * s->head_dim;
+    bf16 *keys = (bf16 *)s->keys + index * BLOCK * s->head_dim,
+         *values = (bf16 *)s->values + index * BLOCK * s->head_dim;
     for (int d = 0; d < s->head_dim; d += 16) {
         bf16 rounded[16];
         _mm256_storeu_si256((__m256i *)rounded, to_bf16(_mm512_loadu_ps(key + d)));
@@ -70,7 +71,8 @@ static void keep_int8(const States *s, size_t index, int slot, const float *key,
 }
 
 /* Writes one token's key and value of one head into its block. */
-static void keep_states(const States *s, const Chunk *c, int position, int kv_head, const float *key, const float *value) {
+static void keep_states(const States *s, const Chunk *c, int position, int kv_head, const float *key,
+                        const float *value) {
     int slot = position % BLOCK, last = c->num_cached + c->num_tokens - 1;
     size_t index = index_of(s, c->blocks[position / BLOCK], kv_head);
     if (is_int8(s)) {
@@ -78,5 +80,6 @@ static void keep_states(const States *s, const Chunk *c, int position, int kv_he
         return;
     }
     keep_bf16(s, index, slot, key, value);
-    if (position == last && position - slot >= c->num_cached) clear_behind((bf16 *)s->values + index * BLOCK * s->head_dim, slot, s->head_dim);
+    if (position == last && position - slot >= c->num_cached)
+        clear_behind((bf16 *)s->values + index * BLOCK * s->head_dim, slot, s->head_dim);
 }

@@ -34,7 +34,9 @@ static struct {
     _Alignas(64) atomic_int num_stalls;
 } pool = {.num_threads = 1, .in_use = PTHREAD_MUTEX_INITIALIZER};
 
-static void pool_sleep(atomic_int *word, int seen) { syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0); }
+static void pool_sleep(atomic_int *word, int seen) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
 
 static void pool_wake(atomic_int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0); }
 
@@ -97,7 +99,8 @@ static inline void spin(atomic_int *word, int value, int until) {
     }
 }
 
-/* Runs a job on `num_threads` threads, the caller's among them, and returns when all have done it: the number of stalls. */
+/* Runs a job on `num_threads` threads, the caller's among them, and returns when all have done it: the number of
+ * stalls. */
 static int pool_run(Job job, void *argument, int num_threads) {
     pthread_mutex_lock(&pool.in_use);
     num_threads = pool_resize(num_threads);
@@ -135,4 +138,6 @@ static inline void barrier(int num_threads) {
 }
 
 /* The next `count` units of this phase that no thread has taken yet: the first of them. */
-static inline int take_units(int count) { return atomic_fetch_add_explicit(&pool.next_unit, count, memory_order_relaxed); }
+static inline int take_units(int count) {
+    return atomic_fetch_add_explicit(&pool.next_unit, count, memory_order_relaxed);
+}
