@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -529,6 +531,28 @@ def test_a_forked_process_is_refused_rather_than_left_waiting(engine: Engine) ->
     assert len(said) == 2
     assert all("load it in this process" in line for line in said)
     running.close()
+
+
+LEAVING = """
+import sys
+from pathlib import Path
+from serving.models.load import load_runtime, open_model
+from serving.runtime import SamplingParams
+
+folder, models_folder = map(Path, sys.argv[1:])
+model = open_model(str(folder), models_folder, lambda _: None)
+engine = load_runtime(model, "float32", notify=lambda _: None, device="cpu", use_kernels=False).engine
+answers = [engine.stream([10 + n] * 20, SamplingParams(max_new_tokens=400)) for n in range(3)]
+next(answers[0])
+sys.exit(7)
+"""
+
+
+@pytest.mark.slow
+def test_a_program_may_end_while_answers_are_made(tiny_engine: Any) -> None:
+    command = [sys.executable, "-c", LEAVING, str(tiny_engine.folder), str(tiny_engine.models_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
 
 
 def test_several_answers_to_a_prompt_share_its_memory_and_differ_by_their_seeds(make: Callable[..., Engine]) -> None:
