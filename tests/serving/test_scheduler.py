@@ -121,21 +121,27 @@ PROMPTS = st.lists(st.sampled_from([[1] * 16, [2] * 16, [3] * 5, [4]]), min_size
     num_blocks=st.integers(5, 12),
     reuse=st.booleans(),
     speculate=st.booleans(),
-    arrivals=st.lists(st.tuples(st.integers(0, 6), PROMPTS, st.integers(1, 40)), min_size=1, max_size=8),
+    arrivals=st.lists(
+        st.tuples(st.integers(0, 6), PROMPTS, st.integers(1, 40), st.integers(1, 3)), min_size=1, max_size=8
+    ),
 )
 def test_every_request_ends_with_its_tokens_and_answers_begin_in_the_order_of_arrival(
-    num_blocks: int, reuse: bool, speculate: bool, arrivals: list[tuple[int, list[int], int]]
+    num_blocks: int, reuse: bool, speculate: bool, arrivals: list[tuple[int, list[int], int, int]]
 ) -> None:
     machine = Machine(num_blocks, reuse=reuse, speculate=speculate)
     requests = []
-    for pause, prompt_ids, num_tokens in arrivals:
+    for pause, prompt_ids, num_tokens, num_answers in arrivals:
         for _ in range(pause):
             machine.step()
-        requests.append(machine.add(prompt_ids, num_tokens))
+        leader = machine.add(prompt_ids, num_tokens)
+        requests += [leader, *(machine.add(prompt_ids, num_tokens, leader) for _ in range(num_answers - 1))]
     machine.run()
-    for request, (_, prompt_ids, num_tokens) in zip(requests, arrivals, strict=True):
-        room = num_blocks * BLOCK_SIZE + 1 - len(prompt_ids)
-        assert request.token_ids == expected(prompt_ids, min(num_tokens, room))
+    for request in requests:
+        assert request.token_ids == expected(request.token_ids[: request.num_prompt_tokens], request.num_answer_tokens)
+    room = num_blocks * BLOCK_SIZE + 1
+    assert [request.num_answer_tokens for request in requests] == [
+        min(num_tokens, room - len(prompt_ids)) for _, prompt_ids, num_tokens, count in arrivals for _ in range(count)
+    ]
     assert machine.answered == requests
     assert machine.pool.num_free == num_blocks - machine.tree.num_blocks
     assert reuse or machine.tree.num_blocks == 0
@@ -286,11 +292,11 @@ def test_drafts_that_are_right_save_steps_and_change_no_token() -> None:
 
 def test_drafts_take_only_what_memory_is_left() -> None:
     machine = Machine(4, speculate=True)
-    machine.add(quoting(40), 20)
+    machine.add(quoting(45), 15)
     machine.step()
     taken = machine.pool.allocate(1)
     (work,) = machine.scheduler.plan()
-    assert len(work.draft) == 3 * BLOCK_SIZE - 41
+    assert len(work.draft) == 3 * BLOCK_SIZE - 46
     assert machine.scheduler.totals.preemptions == 0
     machine.pool.release(taken or [])
 
