@@ -292,11 +292,13 @@ def test_drafts_that_are_right_save_steps_and_change_no_token() -> None:
 
 def test_drafts_take_only_what_memory_is_left() -> None:
     machine = Machine(4, speculate=True)
-    machine.add(quoting(45), 15)
-    machine.step()
+    request = machine.add(quoting(46), 14)
+    while len(request.token_ids) < 47:
+        machine.step()
     taken = machine.pool.allocate(1)
     (work,) = machine.scheduler.plan()
-    assert len(work.draft) == 3 * BLOCK_SIZE - 46
+    assert len(PromptLookup(request.token_ids).draft(12)) > 1
+    assert len(work.draft) == 3 * BLOCK_SIZE - 47 == 1
     assert machine.scheduler.totals.preemptions == 0
     machine.pool.release(taken or [])
 
