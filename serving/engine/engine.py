@@ -105,7 +105,7 @@ class Engine:
 
         Raises:
             PromptTooLongError: the prompt leaves no room for an answer in the model's context, or in the memory.
-            InvalidRequestError: the prompt is empty, or holds an id that the model lacks.
+            InvalidRequestError: the prompt is empty, or holds an id that the model lacks, or `n` is more than can wait.
             QueueFullError: too many requests wait already.
             EngineStoppedError: the engine was closed, or belongs to the process that this one was forked from.
         """
@@ -113,9 +113,12 @@ class Engine:
         if error := self._service.error:
             raise error
         call = Call(cancel, deadline_s)
+        most = self.options.max_running + self.options.max_queue
+        if params.n > most:
+            raise InvalidRequestError(f"n is {params.n}, no more than {most} answers are made or wait; raise max_queue")
         answers = self._make_answers(token_ids, params, call)
         with self._service.changed:
-            if len(self._answers) + len(answers) > self.options.max_running + self.options.max_queue:
+            if len(self._answers) + len(answers) > most:
                 raise QueueFullError(
                     f"{len(self._answers)} requests are being answered or wait; ask again in a few seconds"
                 )

@@ -428,6 +428,8 @@ def test_more_requests_than_may_wait_are_refused(make: Callable[..., Engine]) ->
     streams = [engine.stream(PROMPT, LONG) for _ in range(3)]
     with pytest.raises(QueueFullError, match=r"3 requests .*; ask again in a few seconds"):
         engine.stream(PROMPT, SHORT)
+    with pytest.raises(InvalidRequestError, match="n is 4, no more than 3"):
+        engine.stream(PROMPT, SamplingParams(n=4))
     streams[1].close()
     wait_until(lambda: len(engine._answers) < 3)
     assert list(engine.stream(PROMPT, SHORT))
