@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rag.bench.report import Report
 
 
-def deliver(report: Report, *, as_json: bool, save: Path | None, rows: bool = False) -> None:
+def deliver(report: Report, *, as_json: bool, save: Path | None, rows: bool = False, figures: bool = True) -> None:
     """Saves the report where asked, and writes it to stdout as a table or as one JSON object on a line."""
     output = Output(as_json=as_json)
     output.clear_note()
@@ -23,4 +23,4 @@ def deliver(report: Report, *, as_json: bool, save: Path | None, rows: bool = Fa
     if as_json:
         output.json(report.to_json())
     else:
-        print_report(report, sys.stdout, rows=rows)
+        print_report(report, sys.stdout, rows=rows, figures=figures)

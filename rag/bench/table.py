@@ -18,11 +18,12 @@ _PIPE_WIDTH = 240  # off a terminal nothing is folded
 _PRECISE_BELOW = 99.95  # from here on three digits need no decimal point
 
 
-def print_report(report: Report, out: TextIO, *, rows: bool = False) -> None:
+def print_report(report: Report, out: TextIO, *, rows: bool = False, figures: bool = True) -> None:
     """Writes a report for a person to read.
 
     Args:
         rows: also the single things that were measured.
+        figures: False where the rows say it all.
     """
     console = Console(file=out, highlight=False)
     if not console.is_terminal:
@@ -34,8 +35,9 @@ def print_report(report: Report, out: TextIO, *, rows: bool = False) -> None:
     if rows and report.rows:
         console.print(_rows_table(report))
         console.print()
-    console.print(figures_table(report))
-    for line in _remarks(report):
+    if figures:
+        console.print(figures_table(report))
+    for line in _remarks(report, figures=figures):
         console.print(escape(line))
 
 
@@ -75,9 +77,9 @@ def _cells(figure: Figure, peers: Sequence[str], *, has_limits: bool) -> list[st
     return [*cells, figure.note]
 
 
-def _remarks(report: Report) -> list[str]:
+def _remarks(report: Report, *, figures: bool) -> list[str]:
     lines = []
-    if report.peers:
+    if report.peers and figures:
         lines.append("ratio: how many times as good ours is; above 1 is better, also where less is better")
     lines += [f"left out: {peer}" for peer in report.missing_peers]
     return lines + [f"warning: {warning}" for warning in report.warnings]

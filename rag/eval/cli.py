@@ -64,7 +64,7 @@ def quantization(
 
     asked = QuantizationEval(_words(formats), _words(kv_formats), text, tokens, repeats=repeats)
     report = eval_quantization(settings_of(ctx, model=model), asked, Output().note)
-    deliver(report, as_json=as_json, save=save, rows=True)
+    deliver(report, as_json=as_json, save=save, rows=True, figures=False)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from serving.errors import ModelFormatError
@@ -35,7 +36,8 @@ def open_gguf(path: Path) -> GGUFReader:
         with path.open("rb") as file:
             if file.read(4) != _MAGIC:
                 raise ModelFormatError(f"{path}: not a GGUF file")
-        return _bounded_reader()(path)
+        with np.errstate(over="raise"):  # an offset beyond 64 bits
+            return _bounded_reader()(path)
     except (ValueError, LookupError, OSError, ArithmeticError, MemoryError, TypeError, RecursionError) as error:
         raise ModelFormatError(f"{path}: the GGUF file is cut short or damaged ({error})") from error
 
@@ -43,7 +45,6 @@ def open_gguf(path: Path) -> GGUFReader:
 @cache
 def _bounded_reader() -> type[GGUFReader]:
     """The public reader, which takes reading past the end of a file for empty values and then never stops."""
-    import numpy as np
     from gguf import GGUFReader
 
     class BoundedReader(GGUFReader):  # type: ignore[misc]

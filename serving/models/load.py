@@ -128,7 +128,6 @@ def load_runtime(
         torch.set_num_threads(num_threads)
     tokenizer = load_tokenizer(model)
     texts = model.tokenizer_config()
-    template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
     choice = choose_runner(model, weight_format, device, notify, use_kernels=use_kernels)
     options = options or EngineOptions()
     require_memory(model, choice, KVFormat(kv_format), options)
@@ -143,6 +142,7 @@ def load_runtime(
             f"the weights know {model.config.vocab_size}; they belong to different models"
         )
     try:
+        template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
         runner = make_runner(choice, model, source, KVFormat(kv_format), progress)
     except ModelFormatError as error:
         raise ModelFormatError(f"{model.path}: {error}") from error

@@ -150,6 +150,7 @@ def _prepare_gguf(target: Path, path: Path) -> None:
         config["attention_bias"] = "blk.0.attn_q.bias" in tensors
         config["mlp_bias"] = "blk.0.ffn_up.bias" in tensors
         source = GgufSource(reader, ModelConfig.from_hf(config), permuted=gguf.rotary_pairs(reader))
+        source.check()
         config["mean_bits"] = {name: source.mean_bits(name.bits) for name in WeightFormat if name.bits is not None}
         config["is_in_4_bits"] = source.is_in_4_bits
         _write_json(target / "config.json", config)

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from serving.engine.grouped import GROUP_SIZE, GroupedWeight, join_rows, quantize_groups
+from serving.engine.layout import EMBEDDINGS, Matrix, head_matrix, layer_layout
 from serving.errors import ModelFormatError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 INDEX_FILE = "model.safetensors.index.json"
 
-_IN_8_BITS_AT_LEAST = ("model.embed_tokens.weight", "lm_head.weight")
+_IN_8_BITS_AT_LEAST = (EMBEDDINGS, "lm_head.weight")
 _VALUES = ".values"  # end of names under which a prepared file holds integers
 
 
@@ -119,7 +120,8 @@ class GgufSource:
 
         stored = self._stored(name)
         try:
-            values = dequantize(stored.data, stored.tensor_type)
+            with np.errstate(over="ignore", invalid="ignore"):  # a damaged scale stays what it is
+                values = dequantize(stored.data, stored.tensor_type)
         except (NotImplementedError, ValueError, IndexError) as error:
             kind = stored.tensor_type.name
             raise ModelFormatError(f"tensor type {kind} of {stored.name} cannot be read ({error})") from error
@@ -129,6 +131,21 @@ class GgufSource:
     def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
         """See `WeightSource`."""
         return join_rows([self._grouped(name, (size, columns), bits) for name, size in parts])
+
+    def check(self) -> None:
+        """Compares the shapes of all matrices with the configuration, before anything is made of its numbers.
+
+        Raises:
+            ModelFormatError: one is missing, or of another shape.
+        """
+        config = self._config
+        matrices = [head_matrix(config), Matrix(((EMBEDDINGS, config.vocab_size),), config.hidden_size)]
+        for index in range(config.num_layers):
+            layer = layer_layout(config, index)
+            matrices += [layer.qkv, layer.output, layer.gate_up, layer.down]
+        for matrix in matrices:
+            for name, rows in matrix.parts:
+                _check_shape(name, _shape(self._stored(name)), (rows, matrix.columns))
 
     def mean_bits(self, bits: int) -> float:
         """Bits that a weight takes on average in what `grouped` gives, scales and mins included."""
@@ -149,7 +166,7 @@ class GgufSource:
         kind, wanted = stored.tensor_type, self._bits(stored, bits)
         if not can_repack(kind, wanted):
             return quantize_groups(self.tensor(name, shape), wanted)
-        _check_shape(name, tuple(stored.shape.tolist()[::-1]), shape)
+        _check_shape(name, _shape(stored), shape)
         weight = repack(stored.data, kind).mapped(lambda rows: self._in_halves(name, rows))
         return weight.in_8_bits() if wanted == 8 else weight  # noqa: PLR2004
 
@@ -193,7 +210,7 @@ _GGUF_PARTS = {
     "post_attention_layernorm": "ffn_norm",
 }
 _GGUF_WHOLE = {
-    "model.embed_tokens.weight": "token_embd.weight",
+    EMBEDDINGS: "token_embd.weight",
     "model.norm.weight": "output_norm.weight",
     "lm_head.weight": "output.weight",
 }
@@ -239,6 +256,11 @@ def _checked(name: str, weight: torch.Tensor, shape: tuple[int, ...] | None) -> 
     if shape is not None:
         _check_shape(name, tuple(weight.shape), shape)
     return weight
+
+
+def _shape(stored: ReaderTensor) -> tuple[int, ...]:
+    """GGUF counts dimensions from the last."""
+    return tuple(stored.shape.tolist()[::-1])
 
 
 def _check_shape(name: str, found: tuple[int, ...], expected: tuple[int, ...]) -> None:

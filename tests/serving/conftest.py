@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,19 +95,28 @@ class TinyModel:
         return tokens[len(ids) :]
 
 
+def make_tiny_model(
+    home: Path, family: str, *, max_shard_size: str = "1GB", eos: int | None = None, **settings: Any
+) -> TinyModel:
+    """A tiny model in a folder of its own below `home`."""
+    folder = home / f"tiny-{family}"
+    tokenizer = tiny_tokenizer()
+    reference = random_model(family, eos=eos, **settings)
+    reference.save_pretrained(folder, max_shard_size=max_shard_size)
+    save_tokenizer(tokenizer, folder)
+    return TinyModel(reference, folder, home / "models", tokenizer)
+
+
+@pytest.fixture(scope="session")
+def make_tiny() -> Any:
+    """Makes tiny models anywhere: `make_tiny(folder, "llama", hidden_size=256)`."""
+    return make_tiny_model
+
+
 @pytest.fixture
 def tiny(tmp_path: Path) -> Any:
     """Makes tiny models: `tiny("llama", tie_word_embeddings=True)`."""
-
-    def make(family: str, *, max_shard_size: str = "1GB", eos: int | None = None, **settings: Any) -> TinyModel:
-        folder = tmp_path / f"tiny-{family}"
-        tokenizer = tiny_tokenizer()
-        reference = random_model(family, eos=eos, **settings)
-        reference.save_pretrained(folder, max_shard_size=max_shard_size)
-        save_tokenizer(tokenizer, folder)
-        return TinyModel(reference, folder, tmp_path / "models", tokenizer)
-
-    return make
+    return partial(make_tiny_model, tmp_path)
 
 
 @pytest.fixture(autouse=True)

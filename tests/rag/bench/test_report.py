@@ -162,3 +162,11 @@ def test_diff_names_figures_that_only_one_report_has():
     assert [figure.name for figure in compared.figures] == ["decode, int8"]
     assert "only in a.json: time to first token, int8" in compared.warnings
     assert "only in b.json: new" in compared.warnings
+
+
+def test_rows_can_stand_alone():
+    text = printed(REPORT, rows=True, figures=False)
+    assert "id\na" in "\n".join(line.strip() for line in text.splitlines())
+    assert "ours" not in text
+    assert "ratio" not in text
+    assert "warning: busy" in text
