@@ -38,7 +38,7 @@ def engine(
     question_tokens: Annotated[
         int, typer.Option(min=64, help="Longest prompt whose time to first token is measured.")
     ] = 1024,
-    request_tokens: Annotated[int, typer.Option(min=8, help="Longest prompt of those that come together.")] = 512,
+    request_tokens: Annotated[int, typer.Option(min=8, help="Longest prompt of those that come together.")] = 384,
     answer_tokens: Annotated[int, typer.Option(min=3, help="Tokens of the answers to them.")] = 64,
     prefix_tokens: Annotated[int, typer.Option(min=16, help="Prompt that comes again with a new question.")] = 1500,
     peers: Annotated[

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from rag.bench.contenders import Contender
     from rag.bench.report import Figure
 
+_PATIENCE_S = 4.0  # one run has hundreds of waits in it
+
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
@@ -54,7 +56,7 @@ def _serve(contest: Contest, workload: Workload) -> dict[str, _Runs]:
     def serve(one: Contender) -> None:
         served[one.name].append(one.serve(workload))
 
-    timings = interleave(contest.contenders, contest.bench.repeats, serve)
+    timings = interleave(contest.contenders, contest.bench.repeats, serve, patience_s=_PATIENCE_S)
     counted = zip(served.items(), timings, strict=True)
     return {name: _Runs.of(runs[-len(timing.seconds) :], workload) for (name, runs), timing in counted}
 

@@ -94,7 +94,7 @@ def load_causal_lm(model: PreparedModel, dtype: torch.dtype) -> Any:
     transformers reads GGUF files too, but takes the longer the larger the vocabulary is; the values are the same.
     """
     settings = json.loads((model.folder / "config.json").read_text(encoding="utf-8"))
-    config = transformers.AutoConfig.for_model(**settings)
+    config = transformers.AutoConfig.for_model(**{name: value for name, value in settings.items() if value is not None})
     with no_init_weights():
         built = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")
     built.tie_weights()

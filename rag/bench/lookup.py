@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rag.bench.ours import Ours
     from serving.engine.engine import Engine
 
-_NUM_PROMPTS = 4
+_NUM_PROMPTS = 3
 _REPEAT = "Repeat the text above, word for word."
 _INVENT = "Write a story about the sea and the stars."
 

@@ -47,7 +47,7 @@ class EngineBench:
     repeats: int = 3
     decode_steps: int = 32
     question_tokens: int = 1024
-    request_tokens: int = 512
+    request_tokens: int = 384
     answer_tokens: int = 64
     prefix_tokens: int = 1500
     peers: tuple[str, ...] = (TRANSFORMERS, LLAMA_CPP)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WITHOUT = "without"
 _ANSWER_TOKENS = 8
 _ROOM = 4  # prompts that the memory holds: the cache has to let go of the oldest each time
-_ROUNDS = 4  # in each repeat, since a hundredth is looked for
+_ROUNDS = 3  # in each repeat, since a hundredth is looked for
 
 
 def cost_of_prefix_cache(contest: Contest) -> list[Figure]:

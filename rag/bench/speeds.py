@@ -68,14 +68,16 @@ def first_token_of_question(contest: Contest) -> list[Figure]:
     ids = runtime.encode(prompt)
     shared = runtime.encode(replace(prompt, passages=(), question=""))
     num_instructions = next(place for place, pair in enumerate(zip(ids, shared, strict=False)) if pair[0] != pair[1])
-    return [*_first_token(contest, ids, 0), *_first_token(contest, ids, num_instructions)]
+    known = _first_token(contest, ids, num_instructions)
+    return [*_first_token(contest, ids, 0), *(replace(one, note=f"{one.note}; {_WHOLE}") for one in known)]
 
 
 def first_token_of_prefix(contest: Contest) -> list[Figure]:
-    """The same of a long prompt that is new, and of one that is known but for the question at its end."""
+    """The same of a long prompt that is new, and of one that is known but for the question at its end; ours alone."""
+    alone = replace(contest, contenders=contest.ours)
     num_known = contest.bench.prefix_tokens
     ids = token_ids(num_known + PREFIX_QUESTION_TOKENS, contest.vocab_size)
-    first, again = _first_token(contest, ids, 0), _first_token(contest, ids, num_known)
+    first, again = _first_token(alone, ids, 0), _first_token(alone, ids, num_known)
     return [*first, *(_beside_first(new, known) for new, known in zip(first, again, strict=True))]
 
 
@@ -93,4 +95,4 @@ def _first_token(contest: Contest, ids: Sequence[int], num_known: int) -> list[F
 
 def _beside_first(first: Figure, again: Figure) -> Figure:
     share = (again.ours or 0.0) / (first.ours or 1.0)
-    return replace(again, note=f"{share:.1%} of the first time; {again.note}; {_WHOLE}")
+    return replace(again, note=f"{share:.1%} of the first time; {again.note}")

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 _SETTLE_S = 0.03  # threads of the one before stop spinning for work
 _LONG_S = 1.0  # what takes longer needs no warming up: its first run counts
-_PATIENCE_S = 15.0  # who has taken so long in all is not run again
+_PATIENCE_S = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +41,30 @@ def interleave(
     *,
     before: Callable[[T], None] = lambda _: None,
     after: Callable[[T], None] = lambda _: None,
+    patience_s: float = _PATIENCE_S,
 ) -> list[Timing]:
     """Times each contender once in every repeat; one `Timing` each, in their order.
 
     A first round warms up: it counts only for those that take long, and who takes very long is run fewer times.
+
+    Args:
+        before, after: what is not timed.
+        patience_s: who has taken so long in all is not run again.
     """
     seconds: list[list[float]] = [[] for _ in contenders]
+    spent = [0.0] * len(seconds)
     for repeat in range(repeats + 1):
-        for contender, taken in zip(contenders, seconds, strict=True):
-            if len(taken) == repeats or sum(taken) > _PATIENCE_S:
+        for place, (contender, taken) in enumerate(zip(contenders, seconds, strict=True)):
+            if len(taken) == repeats or (taken and spent[place] > patience_s):
                 continue
+            begun = time.perf_counter()
             before(contender)
             time.sleep(_SETTLE_S)
             started = time.perf_counter()
             timed(contender)
             elapsed = time.perf_counter() - started
             after(contender)
+            spent[place] += time.perf_counter() - begun
             if repeat or elapsed > _LONG_S:
                 taken.append(elapsed)
     return [Timing(tuple(taken)) for taken in seconds]

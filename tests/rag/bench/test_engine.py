@@ -78,6 +78,7 @@ answers that do not quote
 peak memory""".splitlines()
 
 
+@pytest.mark.slow
 def test_what_is_measured_can_be_chosen_and_a_profile_adds_up(model_home):
     arguments = [*TINY, "--formats", "int4,bf16", "--only", "decode", "--profile", "--peers", "none", "--json"]
     result = CliRunner().invoke(app, ["engine", *arguments])
@@ -96,6 +97,7 @@ def test_what_is_measured_can_be_chosen_and_a_profile_adds_up(model_home):
         assert any(row["part"] == "attention" for row in rows)
 
 
+@pytest.mark.slow
 def test_several_shapes_are_measured_in_one_run(model_home, monkeypatch):
     monkeypatch.setitem(SHAPES, "qwen2.5-0.5b", Shape("tiny", 64, 96, 2, 4, 2, vocab_size=2600, max_position=512))
     arguments = [*TINY, "--formats", "int8", "--only", "decode,lookup", "--peers", "none", "--json"]

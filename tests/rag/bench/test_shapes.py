@@ -20,8 +20,8 @@ needs_llama = pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is None, 
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("models")
+def folder(tmp_path_factory, share_kernels):
+    return share_kernels(tmp_path_factory.mktemp("home") / "models")
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,7 @@ def test_what_takes_long_needs_no_warming_up_and_what_takes_very_long_is_run_les
     timings = interleave(list(taken), 2, run)
     assert [calls.count(name) for name in taken] == [3, 2, 1]
     assert [len(timing.seconds) for timing in timings] == [2, 2, 1]
+    assert [len(timing.seconds) for timing in interleave(["long"], 3, run, patience_s=3.0)] == [2]
 
 
 def test_median_and_spread():
