@@ -92,6 +92,17 @@ def test_whole_files_are_models(files: Files, tmp_path: Path, kind: str, weight_
     assert read(files[kind], weight_format, tmp_path)
 
 
+def test_a_size_that_no_weight_has_is_named_before_memory_for_it_is_asked(files: Files, tmp_path: Path) -> None:
+    content = bytearray(files["Q4_K"])
+    key = b"llama.feed_forward_length"
+    place = content.index(key) + len(key) + 4
+    content[place : place + 4] = (2**31 - 256).to_bytes(4, "little")
+    file = tmp_path / "large.gguf"
+    file.write_bytes(content)
+    with pytest.raises(ModelFormatError, match=r"large\.gguf: the weight .*gate_proj.* has shape \(256, 256\)"):
+        open_model(str(file), tmp_path / "models", lambda _: None)
+
+
 @given(kind=st.sampled_from(KINDS), share=st.floats(0, 1, exclude_max=True), weight_format=formats)
 @quick
 def test_files_cut_short_are_refused(

@@ -10,6 +10,7 @@ import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, quants
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from serving.engine.config import ModelConfig
 from serving.engine.grouped import GROUP_SIZE, GroupedWeight, join_rows, quantize_groups
@@ -279,3 +280,26 @@ class TestSources:
                 assert grouped_names(parts)[0] in kept
                 assert again.bits == first.bits
                 assert torch.equal(again.dequantize(), first.dequantize())
+
+    def test_weights_of_odd_sizes_are_kept_where_processors_can_read_them(self, tmp_path: Path) -> None:
+        weights = {
+            "a.weight": torch.randn(3, 40),
+            "b": torch.randn(5),
+            "c.weight": torch.randn(1, 32),
+            "d": torch.randn(7),
+        }
+        save_file(weights, tmp_path / "model.safetensors")
+        keeping = KeepingSource(SafetensorsSource([tmp_path / "model.safetensors"]), tmp_path / "kept.safetensors", 1)
+        for name, weight in weights.items():
+            if weight.ndim > 1:
+                keeping.grouped([(name, len(weight))], weight.shape[1], 4)
+            else:
+                keeping.tensor(name)
+        keeping.keep()
+        kept = SafetensorsSource([tmp_path / "kept.safetensors"])
+        for name in ("b", "d"):
+            assert torch.equal(kept.tensor(name, (len(weights[name]),)), weights[name])
+            assert kept.tensor(name).data_ptr() % 4 == 0
+        for name, rows, columns in (("a.weight", 3, 40), ("c.weight", 1, 32)):
+            assert error(kept.grouped([(name, rows)], columns, 4), weights[name]) < 0.1
+            assert all(part.data_ptr() % 8 == 0 for _, part in kept.grouped([(name, rows)], columns, 4).tensors())

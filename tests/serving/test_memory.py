@@ -72,6 +72,18 @@ def test_floats_take_their_size_and_tied_embeddings_twice(model: PreparedModel, 
     assert need.weight_bytes == matrices * (4 if weight_format is WeightFormat.FLOAT32 else 2)
 
 
+@pytest.mark.parametrize("weight_format", list(WeightFormat))
+@pytest.mark.parametrize("on_kernels", [True, False])
+def test_embeddings_that_are_not_the_head_count_once(
+    tiny_engine: Any, weight_format: WeightFormat, on_kernels: bool
+) -> None:
+    model = opened(tiny_engine.folder, tiny_engine.models_folder)
+    assert not model.config.tie_embeddings
+    most = {"float32": 32, "bf16": 16, "int8": 8.5, "int4": 8.5}[weight_format]
+    need = memory_need(model, weight_format, KVFormat.AUTO, on_kernels=on_kernels)
+    assert model.config.num_parameters * most / 16 < need.weight_bytes <= model.config.num_parameters * most / 8
+
+
 def test_states_take_what_the_runner_says(model: PreparedModel) -> None:
     for weight_format in WeightFormat:
         for kv_format in KVFormat:
