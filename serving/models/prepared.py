@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LAYOUT = "3"  # changes whenever what is kept changes meaning
+_LAYOUT = "4"  # changes whenever what is kept changes meaning
 _SAMPLE_BYTES = 1 << 20
 _NUM_INNER_SAMPLES, _INNER_SAMPLE_BYTES = 64, 16 << 10
 

@@ -121,8 +121,8 @@ def test_logits_do_not_depend_on_pieces_company_blocks_or_threads(
     expected = logits_of(alone, ids)
     model = KernelModel(config, weights, WeightFormat.INT8, kernels, num_threads=3, kv_format=kv_format)
     states = model.new_states(NUM_BLOCKS)
-    states.bytes.fill(0xFF)  # no number in bfloat16 or float32: what another sequence may have left
-    states.scales.fill(float("nan"))
+    for part in (*states.bytes, *states.scales):
+        part.view(torch.uint8).fill_(0xFF)  # no number in bfloat16 or float32: what another sequence may have left
     own = torch.randperm(NUM_BLOCKS - 2, generator=torch.Generator().manual_seed(3)).tolist()
     others = [NUM_BLOCKS - 2, NUM_BLOCKS - 1]
     got, done = [], 0

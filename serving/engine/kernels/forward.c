@@ -28,12 +28,11 @@ enum { EMBED, NORM, QKV, ROTATE, ATTEND, OUTPUT, GATE_UP, DOWN, HEAD, NUM_PARTS 
 
 /* One step. Buffers are for `num_rows` tokens; `partials` for (rows, heads, spans) of the chunks decoded by spans. */
 typedef struct {
-    int32_t num_rows, num_chunks, num_logit_rows, num_threads, num_blocks;
+    int32_t num_rows, num_chunks, num_logit_rows, num_threads;
     const int32_t *token_ids, *positions, *logit_rows;
     const Chunk *chunks;
     uint8_t *keys, *values; /* of all layers */
     float *key_scales, *value_scales;
-    size_t layer_bytes, layer_scales; /* of one layer's keys, and of its values; the number of its scales */
     float *hidden, *qkv, *attended, *gated;
     uint8_t *queries;    /* [rows][heads][2 head_dim], see `Query` */
     float *query_scales; /* [rows][heads], 8-bit states only, as the sums of both digits: [rows][heads][2] */
@@ -103,14 +102,7 @@ static void rotate(float *head, const float *cosines, const float *sines, int he
 }
 
 static States states_of(const Model *m, const Step *s, int layer) {
-    float *key_scales = s->key_scales ? s->key_scales + layer * s->layer_scales : NULL;
-    float *value_scales = s->value_scales ? s->value_scales + layer * s->layer_scales : NULL;
-    return (States){s->keys + layer * s->layer_bytes,
-                    s->values + layer * s->layer_bytes,
-                    key_scales,
-                    value_scales,
-                    s->num_blocks,
-                    m->head_dim};
+    return (States){s->keys, s->values, s->key_scales, s->value_scales, layer, m->num_layers, m->num_kv_heads, m->head_dim};
 }
 
 /* Scales one query and rounds it as `Query` has it. */

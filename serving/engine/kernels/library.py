@@ -12,6 +12,7 @@ import torch
 
 from serving.engine.grouped import GROUP_SIZE, GroupedWeight, quantize_groups
 from serving.engine.kernels.build import KernelsUnavailableError, build
+from serving.engine.kernels.memory import Memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 TILE = 16
 MAX_HEAD_DIM = 256
+_FLOAT16_BYTES = 2
 _WIDENED_BYTES_PER_COLUMN = 2 * TILE
 PARTS = ("embed", "norm and rounding", "qkv", "rotate and keep", "attention", "output", "gate and up", "down", "head")
 
@@ -102,7 +104,6 @@ class StepStruct(ctypes.Structure):
         ("num_chunks", c_int32),
         ("num_logit_rows", c_int32),
         ("num_threads", c_int32),
-        ("num_blocks", c_int32),
         ("token_ids", c_void_p),
         ("positions", c_void_p),
         ("logit_rows", c_void_p),
@@ -111,8 +112,6 @@ class StepStruct(ctypes.Structure):
         ("values", c_void_p),
         ("key_scales", c_void_p),
         ("value_scales", c_void_p),
-        ("layer_bytes", c_size_t),
-        ("layer_scales", c_size_t),
         ("hidden", c_void_p),
         ("qkv", c_void_p),
         ("attended", c_void_p),
@@ -156,6 +155,7 @@ class PackedLinear:
     Args:
         order: which 16 rows of the weight come where, as tile numbers; their own order if not given.
         two_digits: activations are rounded to two 8-bit digits instead of one.
+        memory: where it is kept; memory of its own if not given.
     """
 
     def __init__(
@@ -166,15 +166,17 @@ class PackedLinear:
         *,
         order: Sequence[int] | None = None,
         two_digits: bool = False,
+        memory: Memory | None = None,
     ) -> None:
         rows, columns = weight.shape
         num_tiles, groups = -(-rows // TILE), columns // GROUP_SIZE
         tiles = torch.tensor(list(order) if order is not None else range(num_tiles), dtype=torch.int32)
         values, scales = weight.values.contiguous(), weight.scales.contiguous()
         mins = None if weight.mins is None else weight.mins.contiguous()
-        self._values = torch.zeros(len(tiles), groups, TILE * GROUP_SIZE * weight.bits // 8, dtype=torch.uint8)
-        self._scales = torch.zeros(len(tiles), groups, TILE, dtype=torch.float16)
-        self._mins = None if mins is None else torch.zeros_like(self._scales)
+        memory = memory or Memory()
+        self._values = memory.take(len(tiles) * groups * TILE * GROUP_SIZE * weight.bits // 8)
+        self._scales = memory.take(len(tiles) * groups * TILE * _FLOAT16_BYTES)
+        self._mins = None if mins is None else memory.take(self._scales.nbytes)
         kernels.pack(
             values.data_ptr(),
             scales.data_ptr(),

@@ -26,6 +26,7 @@ from serving.engine.kernels.library import (
     RowBuffers,
     StepStruct,
 )
+from serving.engine.kernels.memory import Memory, large_pages
 from serving.engine.kernels.threads import ThreadChoice
 from serving.engine.kvcache import KVFormat, kv_bytes_per_block
 from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from serving.models.weights import WeightSource
 
 _SPAN = 256  # keys that attention.h sees at a time
+_BLOCKS_TOGETHER = 64  # of one head of one layer, see states.h
 _MIN_ROWS = 16
 _FEW_ROWS = 16
 
@@ -55,14 +57,12 @@ class BlockedStates:
 
     def __init__(self, config: ModelConfig, num_blocks: int, kv_format: KVFormat) -> None:
         is_int8 = kv_format is KVFormat.INT8
-        self.num_blocks = num_blocks
-        slots = num_blocks * config.num_kv_heads * BLOCK_SIZE
-        self.layer_bytes = slots * config.head_dim * (1 if is_int8 else 2)
-        self.layer_scales = slots if is_int8 else 0
-        self.bytes = np.zeros((2, config.num_layers, self.layer_bytes), np.uint8)
-        self.scales = np.zeros((2, config.num_layers, self.layer_scales), np.float32)
-        self.pointers = tuple(part.ctypes.data for part in self.bytes)
-        self.scale_pointers = tuple(part.ctypes.data if is_int8 else None for part in self.scales)
+        runs = -(-num_blocks // _BLOCKS_TOGETHER) * config.num_layers * config.num_kv_heads
+        slots = runs * _BLOCKS_TOGETHER * BLOCK_SIZE
+        self.bytes = [large_pages(slots * config.head_dim * (1 if is_int8 else 2)) for _ in range(2)]
+        self.scales = [large_pages(slots * 4 if is_int8 else 0).view(torch.float32) for _ in range(2)]
+        self.pointers = [part.data_ptr() for part in self.bytes]
+        self.scale_pointers = [part.data_ptr() if is_int8 else None for part in self.scales]
 
 
 class KernelModel:
@@ -168,6 +168,7 @@ class _Weights:
         self._kernels = kernels
         self._bits = bits
         self._two_digits = two_digits
+        self._memory = Memory()
         self._held: list[torch.Tensor | PackedLinear] = []  # the structures hold bare addresses
         self.num_matrix_bytes = 0
         self._layers = (LayerStruct * config.num_layers)()
@@ -207,7 +208,12 @@ class _Weights:
         biases = [self._source.tensor(name, (size,)).float() for name, size in matrix.bias_parts]
         bias = torch.cat(biases) if biases else None
         weight = self._source.grouped(list(matrix.parts), matrix.columns, self._bits)
-        packed = PackedLinear(self._kernels, weight, bias, order=order, two_digits=is_head or self._two_digits)
+        packed = PackedLinear(
+            *(self._kernels, weight, bias),
+            order=order,
+            two_digits=is_head or self._two_digits,
+            memory=self._memory,
+        )
         self._held.append(packed)
         self.num_matrix_bytes += packed.num_bytes if is_read else 0
         return packed
@@ -265,9 +271,9 @@ class _StepBuffers:
         if partial_bytes > len(self._partials):
             self._partials = torch.empty(partial_bytes, dtype=torch.uint8)
         return StepStruct(
-            *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads, states.num_blocks),
+            *(step.num_rows, len(step.chunks), len(step.logit_rows), num_threads),
             *(step.token_ids.ctypes.data, step.positions.ctypes.data, step.logit_rows.ctypes.data),
-            *(step.chunks, *states.pointers, *states.scale_pointers, states.layer_bytes, states.layer_scales),
+            *(step.chunks, *states.pointers, *states.scale_pointers),
             *(self._hidden.data_ptr(), self._qkv.data_ptr(), self._attended.data_ptr(), self._gated.data_ptr()),
             *(self._queries.data_ptr(), self._query_scales.data_ptr(), self._query_sums.data_ptr()),
             *(self._rows.quantized, self._partials.data_ptr()),

@@ -5,14 +5,16 @@
 
 #define BLOCK 16
 
-/* States of one layer. Dimensions of a key, and tokens of a value, that one dot product takes stand together:
- * bfloat16  keys [kv_heads][blocks][head_dim / 2][16 tokens][2], values [kv_heads][blocks][8][head_dim][2]
- * 8 bits    keys [kv_heads][blocks][head_dim / 4][16 tokens][4] with 128 added, values
- * [kv_heads][blocks][4][head_dim][4], scales [kv_heads][blocks][16 tokens] */
+#define TOGETHER 64 /* blocks of one head of one layer that lie one behind the other */
+
+/* States, and which layer's are meant. Blocks lie [num_blocks / 64][layers][kv_heads][64], so that a head's are read in
+ * long runs, and few tokens use little memory. What one dot product takes of a block stands together:
+ * bfloat16  keys [head_dim / 2][16 tokens][2], values [8][head_dim][2]: dimensions of a key, tokens of a value
+ * 8 bits    keys [head_dim / 4][16 tokens][4] with 128 added, values [4][head_dim][4], scales [16 tokens] */
 typedef struct {
     uint8_t *keys, *values;
     float *key_scales, *value_scales; /* NULL in bfloat16 */
-    int num_blocks, head_dim;
+    int layer, num_layers, num_kv_heads, head_dim;
 } States;
 
 /* Tokens of one sequence that are computed now: rows `row` and following of the step. */
@@ -23,7 +25,10 @@ typedef struct {
 
 INLINE int is_int8(const States *s) { return s->key_scales != NULL; }
 
-INLINE size_t index_of(const States *s, int block, int kv_head) { return (size_t)kv_head * s->num_blocks + block; }
+INLINE size_t index_of(const States *s, int block, int kv_head) {
+    size_t run = ((size_t)(block / TOGETHER) * s->num_layers + s->layer) * s->num_kv_heads + kv_head;
+    return run * TOGETHER + block % TOGETHER;
+}
 
 INLINE size_t block_bytes(const States *s, const int int8) { return (size_t)BLOCK * s->head_dim * (int8 ? 1 : 2); }
 

@@ -15,7 +15,7 @@
 
 #define MAX_THREADS 256
 #define SPINS_AT_BARRIER 4000
-#define SPINS_BEFORE_SLEEP 20000
+#define SPINS_BEFORE_SLEEP 2000
 
 typedef void (*Job)(void *argument, int thread, int num_threads);
 
