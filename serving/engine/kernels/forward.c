@@ -369,3 +369,9 @@ void multiply_rows(const Linear *w, const float *x, int num_rows, const Quantize
     Lone lone = {w, x, num_rows, *quantized, y, scratch, scratch_bytes};
     pool_run(run_lone, &lone, num_threads);
 }
+
+/* Sizes of what Python has to know of: it compares them with its own. */
+void struct_sizes(size_t sizes[6]) {
+    const size_t known[6] = {sizeof(Linear), sizeof(Layer), sizeof(Model), sizeof(Chunk), sizeof(Partial), sizeof(Step)};
+    memcpy(sizes, known, sizeof known);
+}

@@ -128,6 +128,9 @@ class StepStruct(ctypes.Structure):
     )
 
 
+_STRUCTS = (LinearStruct, LayerStruct, ModelStruct, ChunkStruct, PartialStruct, StepStruct)
+
+
 class RowBuffers:
     """Activations of a step rounded to 8 bits, and each thread's room for widened weights."""
 
@@ -206,7 +209,11 @@ class PackedLinear:
 
 
 class Kernels:
-    """The functions of the library."""
+    """The functions of the library.
+
+    Raises:
+        KernelsUnavailableError: its structures are not those of this module.
+    """
 
     def __init__(self, library: Path) -> None:
         loaded = ctypes.CDLL(str(library))
@@ -219,8 +226,13 @@ class Kernels:
             *(c_void_p, c_void_p, c_size_t, c_int32),
         ]
         self._forward.argtypes = [POINTER(ModelStruct), POINTER(StepStruct)]
+        loaded.struct_sizes.argtypes = [c_void_p]
         self._forward.restype = c_int32
-        self._multiply_rows.restype = self.pack.restype = None
+        self._multiply_rows.restype = self.pack.restype = loaded.struct_sizes.restype = None
+        sizes = (c_size_t * len(_STRUCTS))()
+        loaded.struct_sizes(sizes)
+        if list(sizes) != [ctypes.sizeof(struct) for struct in _STRUCTS]:
+            raise KernelsUnavailableError("the kernels' sources have changed under this process; start it anew")
 
     def forward(self, model: ModelStruct, step: StepStruct) -> int:
         """Computes one step; other Python threads run meanwhile.
