@@ -14,13 +14,13 @@
 #include <unistd.h>
 
 #define MAX_THREADS 256
+#define EPOCH 1024 /* one job; below it in the same word stands the number of its threads */
 #define SPINS_AT_BARRIER 4000
 #define SPINS_BEFORE_SLEEP 2000
 
 typedef void (*Job)(void *argument, int thread, int num_threads);
 
 static struct {
-    int num_threads;
     pid_t owner;
     pthread_mutex_t in_use;
     Job job;
@@ -32,7 +32,7 @@ static struct {
     _Alignas(64) atomic_int next_unit;
     _Alignas(64) atomic_int finished;
     _Alignas(64) atomic_int num_stalls;
-} pool = {.num_threads = 1, .in_use = PTHREAD_MUTEX_INITIALIZER};
+} pool = {.in_use = PTHREAD_MUTEX_INITIALIZER};
 
 static void pool_sleep(atomic_int *word, int seen) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
@@ -54,8 +54,9 @@ static void *pool_thread(void *argument) {
             atomic_fetch_sub(&pool.sleeping, 1);
         }
         seen = atomic_load_explicit(&pool.epoch, memory_order_acquire);
-        if (thread < pool.num_threads) {
-            pool.job(pool.argument, thread, pool.num_threads);
+        int num_threads = seen & (EPOCH - 1);
+        if (thread < num_threads) { /* a thread that has no part in a job must not touch the next one's */
+            pool.job(pool.argument, thread, num_threads);
             atomic_fetch_add_explicit(&pool.finished, 1, memory_order_release);
         }
     }
@@ -82,8 +83,7 @@ static int pool_resize(int num_threads) {
         pthread_attr_destroy(&attributes);
         if (failed) break;
     }
-    pool.num_threads = num_threads < made ? num_threads : made;
-    return pool.num_threads;
+    return num_threads < made ? num_threads : made;
 }
 
 /* Waits for a word to be something else (`until` 0) or to be `value` (`until` 1). A wait so long that the core is given
@@ -111,7 +111,7 @@ static int pool_run(Job job, void *argument, int num_threads) {
     atomic_store(&pool.finished, 0);
     atomic_store(&pool.num_stalls, 0);
     if (num_threads > 1) {
-        atomic_fetch_add(&pool.epoch, 1);
+        atomic_store(&pool.epoch, (atomic_load(&pool.epoch) & -EPOCH) + EPOCH + num_threads);
         if (atomic_load(&pool.sleeping)) pool_wake(&pool.epoch);
     }
     job(argument, 0, num_threads);
