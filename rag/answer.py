@@ -29,6 +29,7 @@ class AskSettings:
     Attributes:
         min_relevance: below it the answer says that the documents do not answer, and the model is not asked.
         context_tokens: budget of the prompt.
+        timeout_s: time after which the answer ends where it is; None for no end.
     """
 
     collection: str
@@ -36,6 +37,7 @@ class AskSettings:
     context_tokens: int
     min_relevance: float
     sampling: SamplingParams
+    timeout_s: float | None = None
 
 
 def answer(
@@ -98,7 +100,7 @@ class _Answer:
             self._question, shown, lambda wanted: retriever.term_weights(self._settings.collection, wanted)
         )
         completion: Completion | None = None
-        for piece in runtime.stream(prompt, self._settings.sampling, self._stop):
+        for piece in runtime.stream(prompt, self._settings.sampling, self._stop, self._settings.timeout_s):
             if isinstance(piece, TextPiece):
                 yield from self._timed(citations.push(piece.text))
             else:

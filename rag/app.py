@@ -242,6 +242,7 @@ class Rag:
             context_tokens=settings.context_tokens,
             min_relevance=settings.min_relevance,
             sampling=sampling,
+            timeout_s=settings.answer_timeout_s,
         )
         return answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel)
 

@@ -51,6 +51,7 @@ class Settings(BaseSettings):
     max_running: int = Field(16, ge=1, le=1024, description="answers decoded together; further questions wait")
     naive: bool = Field(False, description="one answer at a time, nothing kept or drafted; to compare with")
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
+    answer_timeout_s: float | None = Field(None, gt=0, description="time after which an answer ends; none for no end")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
     repetition_penalty: float = Field(1.05, ge=0.1, le=10, description="above 1 discourages repetition")
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from serving.models.prepared import PreparedModel
 
 _QUOTE_CHARACTERS = 220
+_ENDINGS = {
+    "length": "Cut off at the longest answer allowed (max_new_tokens).",
+    "deadline": "Cut off at the time allowed (answer_timeout_s).",
+}
 _UNCHECKED = "Nothing in this answer could be verified: read the passages before relying on it."
 
 
@@ -137,6 +141,8 @@ class AnswerView:
         self._write("\n" if done.answer else "")
         if self._output.quiet:
             return
+        if done.finish_reason in _ENDINGS:
+            self._output.out.print(f"\n[yellow]{_ENDINGS[done.finish_reason]}[/yellow]")
         if done.answered and not any(citation.verified for citation in done.citations):
             self._output.out.print(f"\n[yellow]{_UNCHECKED}[/yellow]")
         print_sources(self._output.out, self._passages, done.citations, answered=done.answered)

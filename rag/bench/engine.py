@@ -44,11 +44,13 @@ class _Entry:
     """One model and those who run it.
 
     Attributes:
+        label: what it was asked for as.
         names: of the contenders.
         missing: peers that are left out, each with the reason.
         learned: whether its answers mean anything.
     """
 
+    label: str
     subject: Subject
     names: tuple[str, ...]
     missing: tuple[str, ...]
@@ -68,11 +70,14 @@ def bench_engine(settings: Settings, bench: EngineBench, notify: Notify) -> Repo
     rows: list[dict[str, Any]] = []
     for entry in entries:
         machine, found, profiled = _measure(entry, bench, machine, notify)
-        label = f"{entry.subject.model.name}: " if len(entries) > 1 else ""
+        gc.collect()
+        if "memory" in bench.groups:
+            found += peak_memory(entry.subject, entry.names, notify)
+        label = f"{entry.label}: " if len(entries) > 1 else ""
         figures += [replace(figure, name=label + figure.name) for figure in found]
         rows += [{**row, "step": label + row["step"]} for row in profiled]
         if "lookup" in bench.groups and not entry.learned:
-            warnings.append(f"{entry.subject.model.name} quotes nothing: prompt lookup was not measured with it")
+            warnings.append(f"{entry.label} quotes nothing: prompt lookup was not measured with it")
     return Report(
         command="bench engine",
         machine=machine or describe_machine(),
@@ -110,7 +115,9 @@ def _open(settings: Settings, bench: EngineBench, shape: str | None, notify: Not
         settings.kv_format,
     )
     missing = tuple(reason for reason in reasons.values() if reason is not None)
-    return _Entry(subject, contender_names(bench.formats, present, model), missing, shape not in SHAPES)
+    return _Entry(
+        shape or model.name, subject, contender_names(bench.formats, present, model), missing, shape not in SHAPES
+    )
 
 
 def _measure(
@@ -122,7 +129,6 @@ def _measure(
         machine: as measured with the model before, in the same run.
     """
     with ExitStack() as loaded:
-        loaded.callback(gc.collect)
         contenders: list[Contender] = []
         for name in entry.names:
             contenders.append(load_contender(name, entry.subject, notify))
@@ -137,9 +143,7 @@ def _measure(
         contest = Contest(bench, contenders, machine, limits, notify)
         figures = _figures(contest, entry.learned)
         rows = profile(contest) if "profile" in bench.groups else []
-    if "memory" in bench.groups:
-        figures += peak_memory(entry.subject, entry.names, notify)
-    return machine, figures, rows
+        return machine, figures, rows
 
 
 def _figures(contest: Contest, learned: bool) -> list[Figure]:

@@ -5,7 +5,7 @@ import { announce, el, showCleaned } from "./dom.js";
 import { cost, count } from "./format.js";
 import { Sources } from "./sources.js";
 
-const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer allowed" };
+const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer allowed", deadline: "Cut off at the time allowed" };
 
 const UNCHECKED = "Nothing in this answer could be verified in your documents: read the passages before relying on it.";
 

@@ -46,6 +46,16 @@ def test_an_answer_without_a_checked_citation_says_so(
     assert ("Nothing in this answer could be verified" in capsys.readouterr().out) == warned
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"), [("length", "max_new_tokens"), ("deadline", "answer_timeout_s"), ("stop", "")]
+)
+def test_an_answer_that_was_cut_off_says_by_what(capsys: pytest.CaptureFixture[str], reason: str, said: str) -> None:
+    AnswerView(Output()).show([DoneEvent("Yes", True, reason, (), COST)])
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert ("Cut off" in printed) == bool(said)
+
+
 def test_the_cost_tells_how_much_was_guessed_right() -> None:
     assert "3 of 8 drafted tokens accepted" in cost_line(replace(COST, drafted_tokens=8, accepted_tokens=3))
     assert "drafted" not in cost_line(COST)

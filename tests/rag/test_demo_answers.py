@@ -63,6 +63,17 @@ def test_an_unanswerable_question_is_declined_without_asking_the_model(demo: Rag
     assert done.answer == token.text == "The documents do not answer this question."
 
 
+def test_an_answer_ends_when_its_time_is_over(demo: Rag) -> None:
+    asked = demo.settings
+    demo.settings = asked.model_copy(update={"answer_timeout_s": 1e-6})
+    try:
+        done = ask(demo, ANSWERABLE[0]["question"])[-1]
+    finally:
+        demo.settings = asked
+    assert isinstance(done, DoneEvent)
+    assert (done.finish_reason, done.answer) == ("deadline", "")
+
+
 def test_passages_are_numbered_and_exact(demo: Rag) -> None:
     for passage in demo.search("desiccant cartridge", collection=COLLECTION, limit=8):
         document = demo.find(passage.document_id, COLLECTION)

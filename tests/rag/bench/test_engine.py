@@ -105,11 +105,11 @@ def test_several_shapes_are_measured_in_one_run(model_home, monkeypatch):
     assert result.exception is None, result.output
     content = json.loads(result.stdout)
     names = [figure["name"] for figure in content["figures"]]
-    assert [name.partition(": ")[2] for name in names if name.startswith("tiny-random")] == [
+    assert [name.partition(": ")[2] for name in names if name.startswith("qwen2.5-0.5b")] == [
         "decode behind 4, int8",
         "memory bandwidth of decode behind 4, int8",
     ]
-    assert "SmolLM2-135M-Instruct.Q4_1: answers that quote, int8" in names
+    assert "bundled: answers that quote, int8" in names
     assert any("quotes nothing" in warning for warning in content["warnings"])
 
 
