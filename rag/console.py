@@ -220,6 +220,8 @@ def print_model(out: Console, model: PreparedModel, memory: ModelMemory, kv_cach
         chosen = f"  (in use, on {where})" if weight_format == memory.in_use else ""
         states = f"states {size(need.kv_bytes_per_token * 1000)} per 1,000 tokens"
         out.print(f"{weight_format:<8} weights {size(need.weight_bytes)}, {states}{chosen}", markup=False)
+    if not memory.on_kernels and memory.reason:
+        out.print(f"kernels  not in use: {memory.reason}", markup=False, highlight=False)
     free = "" if memory.available_bytes is None else f"; {size(memory.available_bytes)} of memory are free"
     out.print(f"states   {size(kv_cache_mb << 20)} at most (kv_cache_mb){free}", markup=False)
 

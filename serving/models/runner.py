@@ -36,7 +36,7 @@ class RunnerChoice:
 
     Attributes:
         kernels: None where PyTorch's operators do the work.
-        reason: why they do although the format is one of the kernels'; empty otherwise.
+        reason: why they do although kernels would have been used; empty otherwise.
     """
 
     device: torch.device
@@ -67,7 +67,7 @@ def choose_runner(
         chosen = WeightFormat.INT4 if is_small else WeightFormat.INT8
     else:
         chosen = WeightFormat.BF16 if place.type == "cuda" or packed_bf16_works() else WeightFormat.INT8
-    return RunnerChoice(place, chosen, kernels, reason if chosen.bits is not None else "")
+    return RunnerChoice(place, chosen, kernels, reason if weight_format == "auto" or chosen.bits is not None else "")
 
 
 def make_runner(
