@@ -2,8 +2,6 @@
  *
  * The twin in PyTorch is `serving.engine.model`; names and order of steps are the same there. */
 #define _GNU_SOURCE
-#include <time.h>
-
 #include "attention.h"
 #include "linear.h"
 #include "states.h"
@@ -53,19 +51,13 @@ typedef struct {
 #define SMALL_CHUNK \
     32 /* query rows of a key/value head up to which a chunk is divided by spans rather than by tokens */
 
-static double seconds_now(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 typedef struct {
     double *seconds, last;
 } Clock;
 
 static void lap(Clock *clock, int part) {
     if (!clock->seconds) return;
-    double now = seconds_now();
+    double now = 1e-9 * (double)now_ns();
     clock->seconds[part] += now - clock->last;
     clock->last = now;
 }
@@ -317,7 +309,7 @@ static void run_step(void *argument, int thread, int n) {
     const Step *s = ((Forward *)argument)->step;
     uint8_t *scratch = s->scratch + (size_t)thread * s->scratch_bytes;
     Clock clock = {thread == 0 ? s->seconds : NULL, 0};
-    if (clock.seconds) clock.last = seconds_now();
+    if (clock.seconds) clock.last = 1e-9 * (double)now_ns();
     for (int row; (row = take_units(1)) < s->num_rows;)
         unpack_row(&m->embeddings, s->token_ids[row], s->hidden + (size_t)row * m->hidden_size);
     barrier(n);
@@ -336,9 +328,9 @@ static void run_step(void *argument, int thread, int n) {
     lap(&clock, HEAD);
 }
 
-/* Computes one step, and says how often a thread waited long for another. Sizes must be multiples: hidden and
- * intermediate size of 32, head size of 16. */
-int forward(const Model *model, const Step *step) {
+/* Computes one step; returns the seconds that its threads slept waiting for each other. Sizes must be multiples: hidden
+ * and intermediate size of 32, head size of 16. */
+double forward(const Model *model, const Step *step) {
     Forward both = {model, step};
     return pool_run(run_step, &both, step->num_threads);
 }

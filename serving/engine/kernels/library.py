@@ -227,21 +227,21 @@ class Kernels:
         ]
         self._forward.argtypes = [POINTER(ModelStruct), POINTER(StepStruct)]
         loaded.struct_sizes.argtypes = [c_void_p]
-        self._forward.restype = c_int32
+        self._forward.restype = c_double
         self._multiply_rows.restype = self.pack.restype = loaded.struct_sizes.restype = None
         sizes = (c_size_t * len(_STRUCTS))()
         loaded.struct_sizes(sizes)
         if list(sizes) != [ctypes.sizeof(struct) for struct in _STRUCTS]:
             raise KernelsUnavailableError("the kernels' sources have changed under this process; start it anew")
 
-    def forward(self, model: ModelStruct, step: StepStruct) -> int:
+    def forward(self, model: ModelStruct, step: StepStruct) -> float:
         """Computes one step; other Python threads run meanwhile.
 
         Returns:
-            How often one of its threads waited long for another.
+            Seconds that its threads slept waiting for each other.
         """
-        num_stalls: int = self._forward(ctypes.byref(model), ctypes.byref(step))
-        return num_stalls
+        stalled_s: float = self._forward(ctypes.byref(model), ctypes.byref(step))
+        return stalled_s
 
     def multiply(self, weight: PackedLinear, x: torch.Tensor, num_threads: int) -> torch.Tensor:
         """`x W^T` + bias: float32 [num_rows, num_columns] to [num_rows, num_outputs]."""

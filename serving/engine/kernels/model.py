@@ -7,6 +7,7 @@ batch, in a piece of a prompt or as a draft that is verified.
 from __future__ import annotations
 
 import ctypes
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 _SPAN = 256  # keys that attention.h sees at a time
 _BLOCKS_TOGETHER = 64  # of one head of one layer, see states.h
 _MIN_ROWS = 16
-_FEW_ROWS = 16
 
 
 def supports(config: ModelConfig) -> bool:
@@ -119,9 +119,9 @@ class KernelModel:
         logits = torch.empty(len(step.logit_rows), self.config.vocab_size)
         struct = buffers.struct(step, states, logits, self._threads.number)
         struct.seconds = self._seconds
-        num_stalls = self._kernels.forward(self._weights.struct, struct)
-        if num_rows <= _FEW_ROWS:  # with more, threads wait for each other's share of the work as a matter of course
-            self._threads.report(num_stalls)
+        begun_at = time.perf_counter()
+        stalled_s = self._kernels.forward(self._weights.struct, struct)
+        self._threads.report(stalled_s, time.perf_counter() - begun_at)
         return logits
 
     def start_profile(self) -> None:

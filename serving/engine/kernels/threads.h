@@ -1,16 +1,16 @@
 /* A pool of threads that run one function together, with a barrier between its phases.
  *
- * Threads spin for a moment before they sleep or give up their core, so that phases of a microsecond cost little and
- * a machine whose cores do other work is not blocked. */
+ * Threads that wait spin for a moment, so that phases of a microsecond cost little, and then sleep: on a machine whose
+ * cores do other work, the thread that is waited for can then have the core of the one that waits. */
 #pragma once
 
 #include <immintrin.h>
 #include <linux/futex.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MAX_THREADS 256
@@ -31,33 +31,55 @@ static struct {
     _Alignas(64) atomic_int phase;
     _Alignas(64) atomic_int next_unit;
     _Alignas(64) atomic_int finished;
-    _Alignas(64) atomic_int num_stalls;
+    _Alignas(64) atomic_llong stalled_ns;
 } pool = {.in_use = PTHREAD_MUTEX_INITIALIZER};
 
-static void pool_sleep(atomic_int *word, int seen) {
-    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+static long long now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
-static void pool_wake(atomic_int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0); }
+/* Sleeps until a word is no longer `value`. */
+static void sleep_while(atomic_int *word, int value) {
+    atomic_fetch_add(&pool.sleeping, 1);
+    while (atomic_load(word) == value) syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+    atomic_fetch_sub(&pool.sleeping, 1);
+}
+
+/* To be called after a word was changed: wakes those that sleep over it. */
+static void wake(atomic_int *word) {
+    if (atomic_load(&pool.sleeping)) syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, MAX_THREADS, NULL, NULL, 0);
+}
+
+/* Whether a word changed within so many looks at it. */
+static int spin_while(atomic_int *word, int value, int spins) {
+    for (; spins > 0; spins--) {
+        if (atomic_load_explicit(word, memory_order_acquire) != value) return 1;
+        _mm_pause();
+    }
+    return 0;
+}
+
+/* Waits, within a job, until a word is no longer `value`. What is slept counts as stalled: most likely the thread that
+ * is waited for does not run, as its core does other work. */
+static void wait_while(atomic_int *word, int value) {
+    if (spin_while(word, value, SPINS_AT_BARRIER)) return;
+    long long since = now_ns();
+    sleep_while(word, value);
+    atomic_fetch_add(&pool.stalled_ns, now_ns() - since);
+}
 
 static void *pool_thread(void *argument) {
     int thread = (int)(intptr_t)argument, seen = 0;
     for (;;) {
-        int spins = 0;
-        while (atomic_load_explicit(&pool.epoch, memory_order_acquire) == seen) {
-            if (++spins < SPINS_BEFORE_SLEEP) {
-                _mm_pause();
-                continue;
-            }
-            atomic_fetch_add(&pool.sleeping, 1);
-            pool_sleep(&pool.epoch, seen);
-            atomic_fetch_sub(&pool.sleeping, 1);
-        }
+        if (!spin_while(&pool.epoch, seen, SPINS_BEFORE_SLEEP)) sleep_while(&pool.epoch, seen);
         seen = atomic_load_explicit(&pool.epoch, memory_order_acquire);
         int num_threads = seen & (EPOCH - 1);
         if (thread < num_threads) { /* a thread that has no part in a job must not touch the next one's */
             pool.job(pool.argument, thread, num_threads);
-            atomic_fetch_add_explicit(&pool.finished, 1, memory_order_release);
+            atomic_fetch_add(&pool.finished, 1);
+            wake(&pool.finished);
         }
     }
     return NULL;
@@ -86,22 +108,9 @@ static int pool_resize(int num_threads) {
     return num_threads < made ? num_threads : made;
 }
 
-/* Waits for a word to be something else (`until` 0) or to be `value` (`until` 1). A wait so long that the core is given
- * up counts as a stall: most likely the thread that is waited for does not run, as its core does other work. */
-static inline void spin(atomic_int *word, int value, int until) {
-    for (int spins = 0; (atomic_load_explicit(word, memory_order_acquire) == value) != until; spins++) {
-        if (spins < SPINS_AT_BARRIER) {
-            _mm_pause();
-            continue;
-        }
-        if (spins == SPINS_AT_BARRIER) atomic_fetch_add(&pool.num_stalls, 1);
-        sched_yield();
-    }
-}
-
-/* Runs a job on `num_threads` threads, the caller's among them, and returns when all have done it: the number of
- * stalls. */
-static int pool_run(Job job, void *argument, int num_threads) {
+/* Runs a job on `num_threads` threads, the caller's among them, and returns when all have done it: the seconds that
+ * threads slept waiting for each other, together. */
+static double pool_run(Job job, void *argument, int num_threads) {
     pthread_mutex_lock(&pool.in_use);
     num_threads = pool_resize(num_threads);
     pool.job = job;
@@ -109,16 +118,16 @@ static int pool_run(Job job, void *argument, int num_threads) {
     atomic_store(&pool.arrived, 0);
     atomic_store(&pool.next_unit, 0);
     atomic_store(&pool.finished, 0);
-    atomic_store(&pool.num_stalls, 0);
+    atomic_store(&pool.stalled_ns, 0);
     if (num_threads > 1) {
         atomic_store(&pool.epoch, (atomic_load(&pool.epoch) & -EPOCH) + EPOCH + num_threads);
-        if (atomic_load(&pool.sleeping)) pool_wake(&pool.epoch);
+        wake(&pool.epoch);
     }
     job(argument, 0, num_threads);
-    spin(&pool.finished, num_threads - 1, 1);
-    int num_stalls = atomic_load(&pool.num_stalls);
+    for (int finished; (finished = atomic_load(&pool.finished)) < num_threads - 1;) wait_while(&pool.finished, finished);
+    double stalled_s = 1e-9 * (double)atomic_load(&pool.stalled_ns);
     pthread_mutex_unlock(&pool.in_use);
-    return num_stalls;
+    return stalled_s;
 }
 
 /* Waits until all threads of the job have come here, and lets them take units of work from 0 again. */
@@ -131,10 +140,11 @@ static inline void barrier(int num_threads) {
     if (atomic_fetch_add_explicit(&pool.arrived, 1, memory_order_acq_rel) == num_threads - 1) {
         atomic_store_explicit(&pool.arrived, 0, memory_order_relaxed);
         atomic_store_explicit(&pool.next_unit, 0, memory_order_relaxed);
-        atomic_store_explicit(&pool.phase, phase + 1, memory_order_release);
+        atomic_store(&pool.phase, phase + 1);
+        wake(&pool.phase);
         return;
     }
-    spin(&pool.phase, phase, 0);
+    wait_while(&pool.phase, phase);
 }
 
 /* The next `count` units of this phase that no thread has taken yet: the first of them. */

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_MANY_STALLS = 3
+_MUCH = 0.25  # of a step, slept by its threads together
 _SHORTEST, _LONGEST = 16, 1024
 
 
@@ -11,7 +11,7 @@ class ThreadChoice:
 
     A step makes its threads wait for each other some hundred times. Where another process has one of their cores, each
     wait may last until the system changes processes, milliseconds, and one thread alone is faster than two. So a step
-    in which threads waited long is followed by some with half as many; then all are tried again, the later the more
+    in which threads slept much is followed by some with half as many; then all are tried again, the later the more
     often that was in vain.
     """
 
@@ -21,9 +21,9 @@ class ThreadChoice:
         self._pause = _SHORTEST
         self._left = 0
 
-    def report(self, num_stalls: int) -> None:
-        """Notes how often threads waited long for each other in a step with `number` threads."""
-        if num_stalls >= _MANY_STALLS and self.number > 1:
+    def report(self, stalled_s: float, step_s: float) -> None:
+        """Notes how long threads slept, waiting for each other, in a step with `number` threads."""
+        if stalled_s > _MUCH * step_s and self.number > 1:
             self._pause = min(_LONGEST, self._pause * 2) if self.number == self.most else self._pause
             self._left = self._pause
             self.number //= 2
