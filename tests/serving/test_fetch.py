@@ -18,6 +18,11 @@ CONTENT = b"GGUF" + bytes(range(256)) * 5000
 
 
 @pytest.fixture(autouse=True)
+def _kernels_are_compiled_once() -> None:
+    """No model runs here, and the models folder must hold nothing but what was fetched."""
+
+
+@pytest.fixture(autouse=True)
 def _no_index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "index").mkdir()
     monkeypatch.setenv("PIP_NO_INDEX", "1")
