@@ -76,8 +76,6 @@ class Answer:
         self._eos_token_ids = eos_token_ids
         self._index = index
         self._logprobs: list[TokenLogprobs] = []
-        self._drafted_tokens = 0
-        self._accepted_tokens = 0
         self._begun_at: float | None = None
         self._first_token_at: float | None = None
         self._last_token_at = 0.0
@@ -112,8 +110,6 @@ class Answer:
                     break
         except Exception as error:  # noqa: BLE001 - handed to the caller
             self.outcome = error
-        self._drafted_tokens += len(work.draft)
-        self._accepted_tokens += max(0, len(token_ids) - 1)
         return token_ids
 
     def finish(self, outcome: FinishReason | Exception) -> None:
@@ -152,8 +148,8 @@ class Answer:
             queue_s=(self._begun_at or time.perf_counter()) - called,
             ttft_s=None if first is None else first - called,
             decode_s=0.0 if first is None else self._last_token_at - first,
-            drafted_tokens=self._drafted_tokens,
-            accepted_tokens=self._accepted_tokens,
+            drafted_tokens=request.lookup.drafted if request.lookup else 0,
+            accepted_tokens=request.lookup.accepted if request.lookup else 0,
             preemptions=request.num_preemptions,
             index=self._index,
         )

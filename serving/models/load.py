@@ -136,11 +136,7 @@ def load_runtime(
     def progress(done: int, total: int) -> None:
         notify(f"loading {model.name} ({choice.weight_format}), layer {done} of {total}")
 
-    if tokenizer.num_model_tokens > model.config.vocab_size:
-        raise ModelFormatError(
-            f"{model.path}: the tokenizer has {tokenizer.num_model_tokens} tokens, "
-            f"the weights know {model.config.vocab_size}; they belong to different models"
-        )
+    _require_same_vocabulary(model, tokenizer)
     try:
         template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
         runner = make_runner(choice, model, source, KVFormat(kv_format), progress)
@@ -149,3 +145,11 @@ def load_runtime(
     if isinstance(source, KeepingSource):
         source.keep()
     return NativeRuntime(model.name, Engine(runner, tokenizer, options=options), template)
+
+
+def _require_same_vocabulary(model: PreparedModel, tokenizer: Tokenizer) -> None:
+    if tokenizer.num_model_tokens > model.config.vocab_size:
+        raise ModelFormatError(
+            f"{model.path}: the tokenizer has {tokenizer.num_model_tokens} tokens, "
+            f"the weights know {model.config.vocab_size}; they belong to different models"
+        )

@@ -94,7 +94,8 @@ static void rotate(float *head, const float *cosines, const float *sines, int he
 }
 
 static States states_of(const Model *m, const Step *s, int layer) {
-    return (States){s->keys, s->values, s->key_scales, s->value_scales, layer, m->num_layers, m->num_kv_heads, m->head_dim};
+    return (States){s->keys, s->values, s->key_scales, s->value_scales, layer,
+                    m->num_layers, m->num_kv_heads, m->head_dim};
 }
 
 /* Scales one query and rounds it as `Query` has it. */
@@ -111,13 +112,7 @@ static void round_query(const Model *m, const Step *s, size_t index, const float
     __m512i sum_high = _mm512_setzero_si512(), sum_low = _mm512_setzero_si512();
     for (int d = 0; d < m->head_dim; d += 16) {
         __m512 scaled = _mm512_mul_ps(_mm512_loadu_ps(x + d), steps);
-        __m512i high = _mm512_cvtps_epi32(scaled);
-        __m512i low = _mm512_cvtps_epi32(
-            _mm512_mul_ps(_mm512_sub_ps(scaled, _mm512_cvtepi32_ps(high)), _mm512_set1_ps(LOW_DIGIT)));
-        _mm_storeu_si128((__m128i *)(to + d), _mm512_cvtsepi32_epi8(high));
-        _mm_storeu_si128((__m128i *)(to + m->head_dim + d), _mm512_cvtsepi32_epi8(low));
-        sum_high = _mm512_add_epi32(sum_high, high);
-        sum_low = _mm512_add_epi32(sum_low, low);
+        round_digits(scaled, 1, to + d, to + m->head_dim + d, &sum_high, &sum_low);
     }
     s->query_scales[index] = peak / 127.f * _mm512_cvtss_f32(scale);
     s->query_sums[index * 2] = _mm512_reduce_add_epi32(sum_high);
@@ -364,6 +359,7 @@ void multiply_rows(const Linear *w, const float *x, int num_rows, const Quantize
 
 /* Sizes of what Python has to know of: it compares them with its own. */
 void struct_sizes(size_t sizes[6]) {
-    const size_t known[6] = {sizeof(Linear), sizeof(Layer), sizeof(Model), sizeof(Chunk), sizeof(Partial), sizeof(Step)};
+    const size_t known[6] = {sizeof(Linear), sizeof(Layer),   sizeof(Model),
+                             sizeof(Chunk),  sizeof(Partial), sizeof(Step)};
     memcpy(sizes, known, sizeof known);
 }

@@ -51,15 +51,8 @@ static void quantize_row(const float *x, const float *weight, float factor, int 
         __m512 steps = _mm512_set1_ps(peak > 1e-30f ? 127.f / peak : 0.f);
         __m512i sum = _mm512_setzero_si512(), sum_low = _mm512_setzero_si512();
         for (int i = 0; i < 2; i++) {
-            __m512 scaled = _mm512_mul_ps(v[i], steps);
-            __m512i digit = _mm512_cvtps_epi32(scaled);
-            _mm_storeu_si128((__m128i *)(high + g * GROUP + i * 16), _mm512_cvtsepi32_epi8(digit));
-            sum = _mm512_add_epi32(sum, digit);
-            if (!two_digits) continue;
-            __m512 rest = _mm512_mul_ps(_mm512_sub_ps(scaled, _mm512_cvtepi32_ps(digit)), _mm512_set1_ps(LOW_DIGIT));
-            __m512i second = _mm512_cvtps_epi32(rest);
-            _mm_storeu_si128((__m128i *)(low + g * GROUP + i * 16), _mm512_cvtsepi32_epi8(second));
-            sum_low = _mm512_add_epi32(sum_low, second);
+            size_t at = (size_t)g * GROUP + i * 16;
+            round_digits(_mm512_mul_ps(v[i], steps), two_digits, high + at, low + at, &sum, &sum_low);
         }
         to->scale[row * groups + g] = peak / 127.f;
         to->sum_high[row * groups + g] = _mm512_reduce_add_epi32(sum);

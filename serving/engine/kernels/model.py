@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from serving.models.weights import WeightSource
 
 _SPAN = 256  # keys that attention.h sees at a time
+_SMALL_CHUNK = 32  # query rows of a key/value head that are divided by spans, see forward.c
 _BLOCKS_TOGETHER = 64  # of one head of one layer, see states.h
 _MIN_ROWS = 16
 
@@ -241,7 +242,8 @@ class _Step:
             self.chunks[index] = ChunkStruct(row, num_tokens, chunk.num_cached, table.ctypes.data)
             positions.append(np.arange(chunk.num_cached, end, dtype=np.int32))
             logit_rows.append(np.arange(row + num_tokens - chunk.num_logits, row + num_tokens, dtype=np.int32))
-            self.num_partials += num_tokens * config.num_heads * ((end - 1) // _SPAN + 1)
+            if num_tokens * config.num_heads // config.num_kv_heads <= _SMALL_CHUNK:
+                self.num_partials += num_tokens * config.num_heads * ((end - 1) // _SPAN + 1)
             row += num_tokens
         self.num_rows = row
         self.token_ids = np.concatenate([np.asarray(chunk.token_ids, np.int32) for chunk in chunks])

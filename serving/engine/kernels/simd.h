@@ -59,6 +59,19 @@ INLINE __m512 dot_bf16(__m512 sum, __m512i a, __m512i b) {
 #endif
 }
 
+/* Rounds 16 numbers, scaled to at most 127, to 8 bits, and what is left of them to a second digit if asked for;
+ * adds the digits to their sums. */
+INLINE void round_digits(__m512 scaled, int two_digits, void *high, void *low, __m512i *sum_high, __m512i *sum_low) {
+    __m512i digit = _mm512_cvtps_epi32(scaled);
+    _mm_storeu_si128((__m128i *)high, _mm512_cvtsepi32_epi8(digit));
+    *sum_high = _mm512_add_epi32(*sum_high, digit);
+    if (!two_digits) return;
+    __m512 rest = _mm512_mul_ps(_mm512_sub_ps(scaled, _mm512_cvtepi32_ps(digit)), _mm512_set1_ps(LOW_DIGIT));
+    digit = _mm512_cvtps_epi32(rest);
+    _mm_storeu_si128((__m128i *)low, _mm512_cvtsepi32_epi8(digit));
+    *sum_low = _mm512_add_epi32(*sum_low, digit);
+}
+
 INLINE int32_t load_i32(const void *address) {
     int32_t value;
     memcpy(&value, address, sizeof value);

@@ -124,7 +124,8 @@ static double pool_run(Job job, void *argument, int num_threads) {
         wake(&pool.epoch);
     }
     job(argument, 0, num_threads);
-    for (int finished; (finished = atomic_load(&pool.finished)) < num_threads - 1;) wait_while(&pool.finished, finished);
+    for (int finished; (finished = atomic_load(&pool.finished)) < num_threads - 1;)
+        wait_while(&pool.finished, finished);
     double stalled_s = 1e-9 * (double)atomic_load(&pool.stalled_ns);
     pthread_mutex_unlock(&pool.in_use);
     return stalled_s;
