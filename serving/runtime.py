@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping
 
+    from serving.states.types import Owner
+
 _MAX_GRAMMAR_CHARACTERS = 1 << 16
 
 
@@ -20,33 +22,82 @@ class SegmentKind(StrEnum):
 
     INSTRUCTIONS = "instructions"
     PASSAGE = "passage"
+    NUMBER = "number"
     QUESTION = "question"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A part of a prompt that is tokenised alone, so that nothing merges across its boundary."""
+    """A part of a prompt that is tokenised alone, so that nothing merges across its boundary.
+
+    Attributes:
+        owner: whose text it is, if its states may be kept.
+    """
 
     kind: SegmentKind
     text: str
+    owner: Owner | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPassage:
+    """A passage as the model reads it.
+
+    Attributes:
+        text: with its heading: the same for every question, so that its states can be.
+        number: what it is called in this prompt; a segment of its own, as it differs from question to question.
+        owner: the document it comes from; without one its states are not kept.
+    """
+
+    text: str
+    number: str = ""
+    owner: Owner | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Instructions, then passages, then the question: what stays the same comes first."""
+    """Instructions, then passages, then the question: what stays the same comes first.
+
+    Attributes:
+        numbers_first: a passage's number stands before it, not behind it.
+    """
 
     instructions: str
-    passages: tuple[str, ...]
+    passages: tuple[PromptPassage, ...]
     question: str
+    numbers_first: bool = False
 
     @property
     def segments(self) -> tuple[Segment, ...]:
-        """The parts in the order in which the model reads them."""
-        return (
-            Segment(SegmentKind.INSTRUCTIONS, self.instructions),
-            *(Segment(SegmentKind.PASSAGE, text) for text in self.passages),
-            Segment(SegmentKind.QUESTION, self.question),
-        )
+        """The parts in the order in which the model reads them; none is empty but the instructions."""
+        parts = [Segment(SegmentKind.INSTRUCTIONS, self.instructions)]
+        for passage in self.passages:
+            text = Segment(SegmentKind.PASSAGE, passage.text, passage.owner)
+            number = Segment(SegmentKind.NUMBER, passage.number)
+            parts += [number, text] if self.numbers_first else [text, number]
+        parts.append(Segment(SegmentKind.QUESTION, self.question))
+        return (parts[0], *(part for part in parts[1:] if part.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Reuse:
+    """How states of passages that were read apart from each other are made fit for each other's company.
+
+    Attributes:
+        repair_tokens: so many first tokens of each passage behind the first are computed anew, with all that stands
+            before them in view (EPIC, Hu et al. 2024, https://arxiv.org/abs/2410.15332).
+        repair_share: share of the passages' other tokens that are computed anew: those whose values an early layer
+            finds most different in their new company (CacheBlend, Yao et al. 2024, https://arxiv.org/abs/2405.16444).
+    """
+
+    repair_tokens: int = 16
+    repair_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.repair_tokens < 0:
+            raise InvalidRequestError("repair_tokens must be 0 or more")
+        if not 0 <= self.repair_share <= 1:
+            raise InvalidRequestError("repair_share must be between 0 and 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +214,9 @@ class Completion:
     """The end of an answer and what it took.
 
     Attributes:
-        cached_tokens: prompt tokens whose states were taken from a cache.
+        cached_tokens: prompt tokens whose states were taken as they had been kept.
+        repaired_tokens: prompt tokens whose states had been kept but were computed anew, see `Reuse`. All others of the
+            prompt (`computed_tokens`) were computed for it.
         queue_s: waiting for other requests; `ttft_s` from the call to the first token, queue included.
         decode_s: from the first token to the last.
         drafted_tokens: proposed by prompt lookup, of which `accepted_tokens` became part of the answer.
@@ -182,6 +235,12 @@ class Completion:
     accepted_tokens: int = 0
     preemptions: int = 0
     index: int = 0
+    repaired_tokens: int = 0
+
+    @property
+    def computed_tokens(self) -> int:
+        """Prompt tokens computed for this answer."""
+        return self.prompt_tokens - self.cached_tokens - self.repaired_tokens
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -211,12 +270,14 @@ class Runtime(Protocol):
         params: SamplingParams,
         cancel: threading.Event | None = None,
         deadline_s: float | None = None,
+        reuse: Reuse | None = None,
     ) -> Iterator[TextPiece | Completion]:
         """Yields text as it comes, and a `Completion` last.
 
         Args:
             cancel: set it, from any thread, to end the answer.
             deadline_s: time after which the answer ends where it is, waiting included.
+            reuse: take the passages' kept states, and keep those that are missing; None reads the whole prompt.
 
         Raises:
             PromptTooLongError: the prompt leaves no room for an answer.
