@@ -53,25 +53,42 @@ def rotate(states: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.
     return torch.addcmul(states * cos, torch.roll(states, half, dims=-1), sin)
 
 
+def turned(keys: torch.Tensor, difference: int, config: ModelConfig) -> torch.Tensor:
+    """Keys brought so many positions further: rotary angles add up, so this is exact.
+
+    Args:
+        keys: float32 [..., num_tokens, head_dim], rotated to any positions.
+    """
+    if difference == 0:
+        return keys
+    angles = (rotary_frequencies(config) * difference).to(keys.device)
+    cos, sin = torch.cat((angles.cos(),) * 2), torch.cat((-angles.sin(), angles.sin()))
+    return rotate(keys, cos, sin)
+
+
 def causal_mask(
-    num_new: int, num_cached: int, window: int | None, dtype: torch.dtype, device: torch.device
+    positions: Sequence[int], first_key: int, window: int | None, dtype: torch.dtype, device: torch.device
 ) -> torch.Tensor | None:
-    """Additive mask [num_new, num_cached + num_new] for tokens that follow cached ones.
+    """Additive mask [num_new, num_keys] for new tokens at ascending positions, over keys up to the last of them.
+
+    Args:
+        first_key: position of the first key.
 
     Returns:
         None where none is needed: a lone token sees all that is there, and a sequence computed from its first
         token is left to the kernel's own causal path.
     """
-    total = num_cached + num_new
-    needs_window = window is not None and total > window
-    if not needs_window and (num_new == 1 or num_cached == 0):
+    num_new, end = len(positions), positions[-1] + 1
+    needs_window = window is not None and end - first_key > window
+    follow_each_other = end - positions[0] == num_new
+    if not needs_window and follow_each_other and (num_new == 1 or positions[0] == first_key):
         return None
-    queries = torch.arange(num_cached, total, device=device).unsqueeze(1)
-    keys = torch.arange(total, device=device).unsqueeze(0)
+    queries = torch.tensor(positions, device=device).unsqueeze(1)
+    keys = torch.arange(first_key, end, device=device).unsqueeze(0)
     hidden = keys > queries
     if window is not None:
         hidden |= keys <= queries - window
-    return torch.zeros(num_new, total, dtype=dtype, device=device).masked_fill_(hidden, float("-inf"))
+    return torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, float("-inf"))
 
 
 def attend(queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     import torch
 
     from serving.engine.config import ModelConfig
+    from serving.engine.passages import KeptLayout
     from serving.engine.quantize import WeightFormat
+    from serving.states.types import KeptStates
 
 BLOCK_SIZE = 16  # tokens whose key/value states lie together
 PIECE_TOKENS = 512  # tokens of a text that `logits_of` computes at once
@@ -26,12 +28,46 @@ class Chunk:
         num_cached: tokens of the sequence before them, whose states are in its blocks already.
         blocks: the sequence's block table; block i holds its tokens 16 i to 16 i + 15. It has room for the new tokens.
         num_logits: logits are wanted of so many last tokens; 0 for a piece of a prompt that goes on.
+        scattered: positions of the new tokens, ascending, where they do not follow the cached ones but lie among
+            them, in slots that `Runner.place` has made ready.
     """
 
     token_ids: Sequence[int]
     num_cached: int
     blocks: Sequence[int]
     num_logits: int = 1
+    scattered: Sequence[int] = ()
+
+    @property
+    def positions(self) -> Sequence[int]:
+        """Of the new tokens."""
+        return self.scattered or range(self.num_cached, self.num_cached + len(self.token_ids))
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Kept states of a text, or of a part of it, and the place that they take in a sequence.
+
+    Attributes:
+        position: of the first token that is placed.
+        first: which token of the text that is; `num_tokens` follow each other from it on.
+    """
+
+    states: KeptStates
+    layout: KeptLayout
+    position: int
+    first: int
+    num_tokens: int
+
+    @property
+    def difference(self) -> int:
+        """How far the tokens are from where they were when their states were computed."""
+        return self.position - self.first - self.states.first_position
+
+    @property
+    def end(self) -> int:
+        """The position behind its last token."""
+        return self.position + self.num_tokens
 
 
 class Runner(Protocol):
@@ -53,6 +89,23 @@ class Runner(Protocol):
         Returns:
             float32 [sum of `num_logits`, vocab_size], chunk after chunk.
         """
+        ...
+
+    def place(self, placements: Sequence[Placement], num_tokens: int, blocks: Sequence[int], states: Any) -> None:
+        """Brings kept states to their positions in a sequence, keys turned by the difference.
+
+        Args:
+            num_tokens: of the sequence; the slots of those that are not placed are made ready to be computed in any
+                order of pieces.
+        """
+        ...
+
+    def take(self, first: int, num_tokens: int, blocks: Sequence[int], states: Any, layout: KeptLayout) -> KeptStates:
+        """A copy of the states of a sequence's tokens from position `first` on, to be kept."""
+        ...
+
+    def early(self, num_layers: int) -> Runner:
+        """The first layers alone, on the same weights; of its states only `take` is of use."""
         ...
 
 

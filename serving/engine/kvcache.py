@@ -64,11 +64,14 @@ class Span:
 
 def slots_of(chunks: Iterable[Chunk], device: torch.device) -> slice | torch.Tensor:
     """The slots of all chunks' new tokens, in order: a slice where they are consecutive, else int64 [num_tokens]."""
-    slots = [
-        chunk.blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE
-        for chunk in chunks
-        for position in range(chunk.num_cached, chunk.num_cached + len(chunk.token_ids))
-    ]
+    return _slots([slot for chunk in chunks for slot in _slots_at(chunk.positions, chunk.blocks)], device)
+
+
+def _slots_at(positions: Sequence[int], blocks: Sequence[int]) -> list[int]:
+    return [blocks[position // BLOCK_SIZE] * BLOCK_SIZE + position % BLOCK_SIZE for position in positions]
+
+
+def _slots(slots: Sequence[int], device: torch.device) -> slice | torch.Tensor:
     if _are_consecutive(slots):
         return slice(slots[0], slots[-1] + 1)
     return torch.tensor(slots, device=device)
@@ -103,6 +106,20 @@ class PagedStates:
         """
         self._keys.write(layer, slots, keys)
         self._values.write(layer, slots, values)
+
+    def write_all(
+        self, positions: Sequence[int], blocks: Sequence[int], keys: torch.Tensor, values: torch.Tensor
+    ) -> None:
+        """Puts the states of all layers into a sequence's blocks.
+
+        Args:
+            keys: [num_layers, num_kv_heads, num_tokens, head_dim]; `values` likewise.
+        """
+        if not positions:
+            return
+        slots = _slots(_slots_at(positions, blocks), keys.device)
+        for layer in range(len(keys)):
+            self.write(layer, slots, keys[layer], values[layer])
 
     def read(self, layer: int, span: Span) -> tuple[torch.Tensor, torch.Tensor]:
         """One layer's keys and values of a span, each [num_kv_heads, num_tokens, head_dim]; views where they can be."""
@@ -142,6 +159,7 @@ class _Int8Buffer:
 
 def _put(buffer: torch.Tensor, slots: slice | torch.Tensor, states: torch.Tensor) -> None:
     """Writes [num_kv_heads, num_tokens, size] into [num_kv_heads, num_slots, size]."""
+    states = states.to(buffer.dtype)
     if isinstance(slots, slice):
         buffer[:, slots] = states
     else:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
 
-from serving.engine.attention import RotaryTable, attend, causal_mask, rotate
+from serving.engine.attention import RotaryTable, attend, causal_mask, rotate, turned
 from serving.engine.kvcache import KVFormat, PagedStates, Span, kv_bytes_per_block, slots_of
 from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
 from serving.engine.norm import RmsNorm
 from serving.engine.quantize import FloatLinear, Linear, WeightFormat, grouped_linear
+from serving.states.types import KeptStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from serving.engine.batch import Chunk
+    from serving.engine.batch import Chunk, Placement
     from serving.engine.config import ModelConfig
+    from serving.engine.passages import KeptLayout
     from serving.models.weights import WeightSource
 
 
@@ -96,8 +99,41 @@ class Model:
             return torch.empty(0, self.config.vocab_size, device=self.device)
         return self._head(self._norm(hidden[step.logit_rows])).float()
 
+    @torch.inference_mode()
+    def place(
+        self, placements: Sequence[Placement], num_tokens: int, blocks: Sequence[int], states: PagedStates
+    ) -> None:
+        """See `Runner`."""
+        placed = {position for p in placements for position in range(p.position, p.end)}
+        ready = [position for position in range(num_tokens) if position not in placed]
+        shape = (self.config.num_layers, self.config.num_kv_heads, len(ready), self.config.head_dim)
+        nothing = torch.zeros(shape, dtype=self.dtype, device=self.device)
+        states.write_all(ready, blocks, nothing, nothing)
+        for p in placements:
+            keys, values = p.layout.unpack(p.states.data, p.states.num_tokens, self.device)
+            rows = slice(p.first, p.first + p.num_tokens)
+            keys = turned(keys[:, :, rows], p.difference, self.config)
+            states.write_all(range(p.position, p.end), blocks, keys, values[:, :, rows])
+
+    @torch.inference_mode()
+    def take(
+        self, first: int, num_tokens: int, blocks: Sequence[int], states: PagedStates, layout: KeptLayout
+    ) -> KeptStates:
+        """See `Runner`."""
+        span = Span.of(blocks, first, first + num_tokens, self.device)
+        layers = [states.read(layer, span) for layer in range(layout.num_layers)]
+        keys, values = (torch.stack(part) for part in zip(*layers, strict=True))
+        return KeptStates(num_tokens, first, layout.pack(keys, values))
+
+    def early(self, num_layers: int) -> Model:
+        """See `Runner`."""
+        model = copy(self)
+        model.config = replace(self.config, num_layers=num_layers)
+        model._layers = self._layers[:num_layers]  # noqa: SLF001 - of the same class
+        return model
+
     def _plan(self, chunks: Sequence[Chunk]) -> _Step:
-        positions = [range(chunk.num_cached, chunk.num_cached + len(chunk.token_ids)) for chunk in chunks]
+        positions = [chunk.positions for chunk in chunks]
         cos, sin = self._rotary.at(positions[0] if len(chunks) == 1 else list(chain.from_iterable(positions)))
         ends = list(accumulate(len(chunk.token_ids) for chunk in chunks))
         rows = chain.from_iterable(range(end - chunk.num_logits, end) for chunk, end in zip(chunks, ends, strict=True))
@@ -114,10 +150,10 @@ class Model:
 
     def _seen(self, chunk: Chunk, window: int | None) -> tuple[Span, torch.Tensor | None]:
         """What a chunk's tokens attend to in layers of a window, and the mask there."""
-        num_new = len(chunk.token_ids)
-        first = 0 if window is None else max(0, chunk.num_cached + 1 - window)
-        span = Span.of(chunk.blocks, first, chunk.num_cached + num_new, self.device)
-        return span, causal_mask(num_new, chunk.num_cached - first, window, self.dtype, self.device)
+        positions = chunk.positions
+        first = 0 if window is None else max(0, positions[0] + 1 - window)
+        span = Span.of(chunk.blocks, first, positions[-1] + 1, self.device)
+        return span, causal_mask(positions, first, window, self.dtype, self.device)
 
     def _attention(
         self, index: int, layer: Layer, hidden: torch.Tensor, step: _Step, states: PagedStates

@@ -9,7 +9,6 @@
 
 #define SPAN_BLOCKS 16
 #define SPAN (BLOCK * SPAN_BLOCKS)
-#define MAX_HEAD 256
 #define QUERIES 8      /* query rows computed at once */
 #define TILE_TOKENS 16 /* tokens of a prompt whose queries one thread takes together */
 #define WEIGHT_STEPS 65535.f

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "attention.h"
 #include "linear.h"
+#include "place.h"
 #include "states.h"
 
 typedef struct {
@@ -82,17 +83,6 @@ static void norm_head(float *head, const float *weight, int head_dim, float epsi
     for (int d = 0; d < head_dim; d++) head[d] = head[d] * factor * weight[d];
 }
 
-static void rotate(float *head, const float *cosines, const float *sines, int head_dim) {
-    const int half = head_dim / 2;
-    for (int d = 0; d < half; d += 16) {
-        __mmask16 mask = half - d >= 16 ? 0xffff : (__mmask16)((1 << (half - d)) - 1);
-        __m512 first = _mm512_maskz_loadu_ps(mask, head + d), second = _mm512_maskz_loadu_ps(mask, head + half + d);
-        __m512 cosine = _mm512_maskz_loadu_ps(mask, cosines + d), sine = _mm512_maskz_loadu_ps(mask, sines + d);
-        _mm512_mask_storeu_ps(head + d, mask, _mm512_fnmadd_ps(second, sine, _mm512_mul_ps(first, cosine)));
-        _mm512_mask_storeu_ps(head + half + d, mask, _mm512_fmadd_ps(first, sine, _mm512_mul_ps(second, cosine)));
-    }
-}
-
 static States states_of(const Model *m, const Step *s, int layer) {
     return (States){s->keys, s->values, s->key_scales, s->value_scales, layer,
                     m->num_layers, m->num_kv_heads, m->head_dim};
@@ -152,7 +142,7 @@ INLINE int first_span(int position, int window) {
     return first > 0 ? first / SPAN : 0;
 }
 
-INLINE int num_spans(const Chunk *c) { return (c->num_cached + c->num_tokens - 1) / SPAN + 1; }
+INLINE int num_spans(const Chunk *c) { return c->last / SPAN + 1; }
 
 /* Queries from `first` on, before `last`, of some tokens for one key/value head: token after token, its heads together.
  */
@@ -357,9 +347,15 @@ void multiply_rows(const Linear *w, const float *x, int num_rows, const Quantize
     pool_run(run_lone, &lone, num_threads);
 }
 
+/* Brings kept states to their places in a sequence. */
+void place_states(const Placing *placing, int num_threads) { pool_run(run_placing, (void *)placing, num_threads); }
+
+/* Takes a sequence's states to be kept: the first text of `placing` says which, and where to. */
+void take_states(const Placing *placing, int num_threads) { pool_run(run_taking, (void *)placing, num_threads); }
+
 /* Sizes of what Python has to know of: it compares them with its own. */
-void struct_sizes(size_t sizes[6]) {
-    const size_t known[6] = {sizeof(Linear), sizeof(Layer),   sizeof(Model),
-                             sizeof(Chunk),  sizeof(Partial), sizeof(Step)};
+void struct_sizes(size_t sizes[8]) {
+    const size_t known[8] = {sizeof(Linear),  sizeof(Layer), sizeof(Model), sizeof(Chunk),
+                             sizeof(Partial), sizeof(Step),  sizeof(Kept),  sizeof(Placing)};
     memcpy(sizes, known, sizeof known);
 }

@@ -79,9 +79,15 @@ class ModelStruct(ctypes.Structure):
 
 
 class ChunkStruct(ctypes.Structure):
-    """`Chunk` of attention.h."""
+    """`Chunk` of states.h."""
 
-    _fields_ = (("row", c_int32), ("num_tokens", c_int32), ("num_cached", c_int32), ("blocks", c_void_p))
+    _fields_ = (
+        ("row", c_int32),
+        ("num_tokens", c_int32),
+        ("num_ready", c_int32),
+        ("last", c_int32),
+        ("blocks", c_void_p),
+    )
 
 
 class QuantizedStruct(ctypes.Structure):
@@ -128,7 +134,44 @@ class StepStruct(ctypes.Structure):
     )
 
 
-_STRUCTS = (LinearStruct, LayerStruct, ModelStruct, ChunkStruct, PartialStruct, StepStruct)
+class StatesStruct(ctypes.Structure):
+    """`States` of states.h."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("keys", "values", "key_scales", "value_scales")),
+        *((name, c_int32) for name in ("layer", "num_layers", "num_kv_heads", "head_dim")),
+    )
+
+
+class KeptStruct(ctypes.Structure):
+    """`Kept` of place.h."""
+
+    _fields_ = (
+        *((name, c_void_p) for name in ("keys", "values", "key_scales", "value_scales")),
+        *((name, c_int32) for name in ("num_blocks", "first", "num_tokens", "position", "difference")),
+    )
+
+
+class PlacingStruct(ctypes.Structure):
+    """`Placing` of place.h."""
+
+    _fields_ = (
+        ("states", StatesStruct),
+        ("blocks", c_void_p),
+        ("cleared", c_void_p),
+        ("kept", POINTER(KeptStruct)),
+        ("cosines", c_void_p),
+        ("sines", c_void_p),
+        ("num_cleared", c_int32),
+        ("num_kept", c_int32),
+        ("in_blocks", c_int32),
+    )
+
+
+_STRUCTS = (
+    *(LinearStruct, LayerStruct, ModelStruct, ChunkStruct),
+    *(PartialStruct, StepStruct, KeptStruct, PlacingStruct),
+)
 
 
 class RowBuffers:
@@ -226,6 +269,9 @@ class Kernels:
             *(c_void_p, c_void_p, c_size_t, c_int32),
         ]
         self._forward.argtypes = [POINTER(ModelStruct), POINTER(StepStruct)]
+        self._place, self._take = loaded.place_states, loaded.take_states
+        self._place.argtypes = self._take.argtypes = [POINTER(PlacingStruct), c_int32]
+        self._place.restype = self._take.restype = None
         loaded.struct_sizes.argtypes = [c_void_p]
         self._forward.restype = c_double
         self._multiply_rows.restype = self.pack.restype = loaded.struct_sizes.restype = None
@@ -242,6 +288,14 @@ class Kernels:
         """
         stalled_s: float = self._forward(ctypes.byref(model), ctypes.byref(step))
         return stalled_s
+
+    def place(self, placing: PlacingStruct, num_threads: int) -> None:
+        """Brings kept states to their places in a sequence."""
+        self._place(ctypes.byref(placing), num_threads)
+
+    def take(self, placing: PlacingStruct, num_threads: int) -> None:
+        """Copies a sequence's states to where the only text of `placing` says."""
+        self._take(ctypes.byref(placing), num_threads)
 
     def multiply(self, weight: PackedLinear, x: torch.Tensor, num_threads: int) -> torch.Tensor:
         """`x W^T` + bias: float32 [num_rows, num_columns] to [num_rows, num_outputs]."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import time
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,19 +27,23 @@ from serving.engine.kernels.library import (
     PackedLinear,
     PartialStruct,
     RowBuffers,
+    StatesStruct,
     StepStruct,
 )
 from serving.engine.kernels.memory import Memory, large_pages
+from serving.engine.kernels.placing import Placing, kept_struct, structs_of
 from serving.engine.kernels.threads import ThreadChoice
 from serving.engine.kvcache import KVFormat, kv_bytes_per_block
 from serving.engine.layout import EMBEDDINGS, NORM, Matrix, head_matrix, layer_layout
+from serving.states.types import KeptStates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from serving.engine.batch import Chunk
+    from serving.engine.batch import Chunk, Placement
     from serving.engine.config import ModelConfig
     from serving.engine.kernels.library import Kernels
+    from serving.engine.passages import KeptLayout
     from serving.engine.quantize import WeightFormat
     from serving.models.weights import WeightSource
 
@@ -65,6 +71,11 @@ class BlockedStates:
         self.pointers = [part.data_ptr() for part in self.bytes]
         self.scale_pointers = [part.data_ptr() if is_int8 else None for part in self.scales]
 
+    def struct(self, config: ModelConfig) -> StatesStruct:
+        """The same for the kernels."""
+        sizes = (config.num_layers, config.num_kv_heads, config.head_dim)
+        return StatesStruct(*self.pointers, *self.scale_pointers, 0, *sizes)
+
 
 class KernelModel:
     """A decoder with weights in int8 or int4, see `serving.engine.batch.Runner`.
@@ -80,6 +91,7 @@ class KernelModel:
     Attributes:
         num_matrix_bytes: bytes of weights that one decode step reads.
         kv_bytes_per_block: bytes of key/value states of `BLOCK_SIZE` tokens.
+        places_blocks: kept states are placed 16 tokens at a time; False is the plain twin, one after the other.
     """
 
     def __init__(
@@ -106,6 +118,7 @@ class KernelModel:
         self._tables: tuple[torch.Tensor, torch.Tensor] | None = None
         self._buffers: _StepBuffers | None = None
         self._seconds: ctypes.Array[ctypes.c_double] | None = None
+        self.places_blocks = True
 
     def new_states(self, num_blocks: int) -> BlockedStates:
         """See `Runner`."""
@@ -115,7 +128,7 @@ class KernelModel:
         """See `Runner`."""
         num_rows = sum(len(chunk.token_ids) for chunk in chunks)
         buffers = self._buffers_for(num_rows)
-        self._extend_tables(max(chunk.num_cached + len(chunk.token_ids) for chunk in chunks))
+        self._extend_tables(max(chunk.positions[-1] + 1 for chunk in chunks))
         step = _Step(self.config, chunks)
         logits = torch.empty(len(step.logit_rows), self.config.vocab_size)
         struct = buffers.struct(step, states, logits, self._threads.number)
@@ -124,6 +137,35 @@ class KernelModel:
         stalled_s = self._kernels.forward(self._weights.struct, struct)
         self._threads.report(stalled_s, time.perf_counter() - begun_at)
         return logits
+
+    def place(
+        self, placements: Sequence[Placement], num_tokens: int, blocks: Sequence[int], states: BlockedStates
+    ) -> None:
+        """See `Runner`."""
+        self._extend_tables(max((abs(placement.difference) + 1 for placement in placements), default=1))
+        tables = (self._weights.struct.cosines, self._weights.struct.sines)
+        placing = Placing(
+            *(states.struct(self.config), blocks, structs_of(placements), tables, num_tokens),
+            in_blocks=self.places_blocks,
+        )
+        self._kernels.place(placing.struct, self._threads.number)
+
+    def take(
+        self, first: int, num_tokens: int, blocks: Sequence[int], states: BlockedStates, layout: KeptLayout
+    ) -> KeptStates:
+        """See `Runner`."""
+        data = np.zeros(layout.num_bytes(num_tokens), np.uint8)
+        text = kept_struct(data, layout, num_tokens, first=0, count=num_tokens, position=first, difference=0)
+        placing = Placing(states.struct(self.config), blocks, [text], (0, 0))
+        self._kernels.take(placing.struct, self._threads.number)
+        return KeptStates(num_tokens, first, data)
+
+    def early(self, num_layers: int) -> KernelModel:
+        """See `Runner`."""
+        model = copy(self)
+        model.config = replace(self.config, num_layers=num_layers)
+        model._weights = self._weights.early(num_layers)  # noqa: SLF001 - of the same class
+        return model
 
     def start_profile(self) -> None:
         """Measures from now on where the time of a step goes."""
@@ -187,6 +229,13 @@ class _Weights:
             *(self._layers, embeddings.struct, head.struct, self._vector(NORM, config.hidden_size), None, None),
         )
 
+    def early(self, num_layers: int) -> _Weights:
+        """The same weights, of which only the first layers are used."""
+        weights = copy(self)
+        weights.struct = ModelStruct.from_buffer_copy(self.struct)
+        weights.struct.num_layers = num_layers
+        return weights
+
     def _layer(self, index: int) -> LayerStruct:
         config, layout = self._config, layer_layout(self._config, index)
         num_tiles = config.intermediate_size // TILE
@@ -237,13 +286,12 @@ class _Step:
         positions, logit_rows, row = [], [], 0
         for index, chunk in enumerate(chunks):
             num_tokens = len(chunk.token_ids)
-            end = chunk.num_cached + num_tokens
-            table = self.tables[index]
-            self.chunks[index] = ChunkStruct(row, num_tokens, chunk.num_cached, table.ctypes.data)
-            positions.append(np.arange(chunk.num_cached, end, dtype=np.int32))
+            table, last = self.tables[index], chunk.positions[-1]
+            self.chunks[index] = ChunkStruct(row, num_tokens, chunk.num_cached, last, table.ctypes.data)
+            positions.append(np.asarray(chunk.positions, np.int32))
             logit_rows.append(np.arange(row + num_tokens - chunk.num_logits, row + num_tokens, dtype=np.int32))
             if num_tokens * config.num_heads // config.num_kv_heads <= _SMALL_CHUNK:
-                self.num_partials += num_tokens * config.num_heads * ((end - 1) // _SPAN + 1)
+                self.num_partials += num_tokens * config.num_heads * (last // _SPAN + 1)
             row += num_tokens
         self.num_rows = row
         self.token_ids = np.concatenate([np.asarray(chunk.token_ids, np.int32) for chunk in chunks])

@@ -4,6 +4,7 @@
 #include "simd.h"
 
 #define BLOCK 16
+#define MAX_HEAD 256
 
 #define TOGETHER 64 /* blocks of one head of one layer that lie one behind the other */
 
@@ -17,9 +18,10 @@ typedef struct {
     int layer, num_layers, num_kv_heads, head_dim;
 } States;
 
-/* Tokens of one sequence that are computed now: rows `row` and following of the step. */
+/* Tokens of one sequence that are computed now: rows `row` and following of the step. The first `num_ready` slots of the
+ * sequence hold states, or zeroes that a token computed now takes the place of. */
 typedef struct {
-    int32_t row, num_tokens, num_cached;
+    int32_t row, num_tokens, num_ready, last; /* last: the last token's position */
     const int32_t *blocks;
 } Chunk;
 
@@ -75,16 +77,17 @@ static void keep_int8(const States *s, size_t index, int slot, const float *key,
     }
 }
 
-/* Writes one token's key and value of one head into its block. */
+/* Writes one token's key and value of one head. */
+static void write_states(const States *s, size_t index, int slot, const float *key, const float *value) {
+    (is_int8(s) ? keep_int8 : keep_bf16)(s, index, slot, key, value);
+}
+
+/* Writes one token's key and value of one head into its sequence's block. */
 static void keep_states(const States *s, const Chunk *c, int position, int kv_head, const float *key,
                         const float *value) {
-    int slot = position % BLOCK, last = c->num_cached + c->num_tokens - 1;
+    int slot = position % BLOCK;
     size_t index = index_of(s, c->blocks[position / BLOCK], kv_head);
-    if (is_int8(s)) {
-        keep_int8(s, index, slot, key, value);
-        return;
-    }
-    keep_bf16(s, index, slot, key, value);
-    if (position == last && position - slot >= c->num_cached)
+    write_states(s, index, slot, key, value);
+    if (!is_int8(s) && position == c->last && position - slot >= c->num_ready)
         clear_behind((bf16 *)s->values + index * BLOCK * s->head_dim, slot, s->head_dim);
 }
