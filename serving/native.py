@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from serving.runtime import SegmentKind
+from serving.engine.reuse import PassagePrompt, PassageTokens
+from serving.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from serving.engine.engine import Engine
+    from serving.engine.reuse import PassageReuse
     from serving.models.chat import ChatTemplate
-    from serving.runtime import Completion, Prompt, SamplingParams, TextPiece
+    from serving.runtime import Completion, Prompt, PromptPassage, Reuse, SamplingParams, TextPiece
+
+_TEXTS_HELD = 4096  # passages and questions whose tokens are remembered
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedText:
+    """A text's tokens, and the ranges of them that stand in the prompt; all where none are given."""
+
+    token_ids: tuple[int, ...]
+    rows: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def kept_ids(self) -> tuple[int, ...]:
+        if not self.rows:
+            return self.token_ids
+        return tuple(token_id for start, end in self.rows for token_id in self.token_ids[start:end])
 
 
 class NativeRuntime:
     """Runs a model of this machine in this process; see `serving.runtime.Runtime`."""
 
-    def __init__(self, name: str, engine: Engine, template: ChatTemplate) -> None:
+    def __init__(self, name: str, engine: Engine, template: ChatTemplate, reuse: PassageReuse) -> None:
         self.name = name
         self.engine = engine
+        self.reuse = reuse
         self.context_length = engine.model.config.max_position
         self._template = template
         self._encode_frame = lru_cache(maxsize=16)(self._encode_frame_once)
+        self._encode_text = lru_cache(maxsize=_TEXTS_HELD)(self._encode_text_once)
 
-    def encode(self, prompt: Prompt) -> tuple[int, ...]:
+    def encode(self, prompt: Prompt) -> PassagePrompt:
         """Token ids of a prompt: the template's tokens around passages and question, which are plain text."""
         before, after = self._encode_frame(prompt.instructions)
-        encode = self.engine.tokenizer.encode
-        variable = (segment for segment in prompt.segments if segment.kind is not SegmentKind.INSTRUCTIONS)
-        return (*before, *(token_id for segment in variable for token_id in encode(segment.text)), *after)
+        token_ids = list(before)
+        passages = []
+        for segment in prompt.segments[1:]:
+            encoded = self._encode_text(segment.text, segment.kept)
+            if segment.owner is not None:
+                passages.append(PassageTokens(len(token_ids), encoded.token_ids, segment.owner, encoded.rows))
+            token_ids += encoded.kept_ids
+        return PassagePrompt((*token_ids, *after), len(before), tuple(passages))
 
     def count_tokens(self, prompt: Prompt) -> int:
         """See `Runtime`."""
-        return len(self.encode(prompt))
+        return len(self.encode(prompt).token_ids)
 
     def count_text_tokens(self, text: str) -> int:
         """See `Runtime`."""
-        return len(self.engine.tokenizer.encode(text))
+        return len(self._encode_text(text, ()).token_ids)
 
     def stream(
         self,
@@ -47,9 +74,37 @@ class NativeRuntime:
         params: SamplingParams,
         cancel: threading.Event | None = None,
         deadline_s: float | None = None,
+        reuse: Reuse | None = None,
     ) -> Iterator[TextPiece | Completion]:
         """See `Runtime`."""
-        return self.engine.stream(self.encode(prompt), params, cancel, deadline_s)
+        return self.engine.stream(self.encode(prompt), params, cancel, deadline_s, reuse)
+
+    def prefetch(self, prompt: Prompt) -> None:
+        """Begins to bring the states of a prompt's passages from disk into memory."""
+        encoded = self.encode(prompt)
+        instructions = encoded.token_ids[: encoded.num_instructions]
+        self.reuse.store.prefetch([self.reuse.key(instructions, passage) for passage in encoded.passages])
+
+    def missing_states(self, instructions: str, passages: Sequence[PromptPassage]) -> list[PromptPassage]:
+        """Those of the passages whose states are not kept."""
+        before, _ = self._encode_frame(instructions)
+        known = (self.reuse.store.has(self.reuse.key(before, self._tokens_of(passage))) for passage in passages)
+        return [passage for passage, is_known in zip(passages, known, strict=True) if not is_known]
+
+    def compute_states(
+        self, instructions: str, passages: Sequence[PromptPassage], cancel: threading.Event | None = None
+    ) -> Iterator[PromptPassage]:
+        """Computes the states that are missing, whenever the engine has nothing else to do.
+
+        Yields:
+            Each passage whose states are kept now.
+
+        Raises:
+            PromptTooLongError: a passage does not fit the model's context, or the memory.
+        """
+        before, _ = self._encode_frame(instructions)
+        for place in self.engine.read(before, [self._tokens_of(passage) for passage in passages], cancel):
+            yield passages[place]
 
     def warm_up(self, instructions: str) -> None:
         """Computes the instructions' states before the first question comes."""
@@ -59,7 +114,34 @@ class NativeRuntime:
         """See `Runtime`."""
         self.engine.close()
 
+    def _tokens_of(self, passage: PromptPassage) -> PassageTokens:
+        if passage.owner is None:
+            raise InvalidRequestError(
+                "states are kept of passages that belong to a document, and this one has no owner"
+            )
+        return PassageTokens(0, self._encode_text(passage.text, ()).token_ids, passage.owner)
+
+    def _encode_text_once(self, text: str, kept: tuple[tuple[int, int], ...]) -> _EncodedText:
+        token_ids = tuple(self.engine.tokenizer.encode(text))
+        if not kept:
+            return _EncodedText(token_ids)
+        offsets = self.engine.tokenizer.token_offsets(text)
+        return _EncodedText(token_ids, tuple(_rows_of(offsets, kept)))
+
     def _encode_frame_once(self, instructions: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         encode = self.engine.tokenizer.encode_template
         before, after = self._template.around(instructions)
         return tuple(encode(before)), tuple(encode(after))
+
+
+def _rows_of(offsets: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Ranges of tokens that begin within spans of characters.
+
+    Args:
+        offsets: the character at which each token begins, ascending.
+        spans: ascending, apart from each other.
+    """
+    for start, end in spans:
+        first, last = bisect_left(offsets, start), bisect_left(offsets, end)
+        if first < last:
+            yield first, last

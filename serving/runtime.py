@@ -32,11 +32,13 @@ class Segment:
 
     Attributes:
         owner: whose text it is, if its states may be kept.
+        kept: see `PromptPassage`.
     """
 
     kind: SegmentKind
     text: str
     owner: Owner | None = None
+    kept: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,14 @@ class PromptPassage:
         text: with its heading: the same for every question, so that its states can be.
         number: what it is called in this prompt; a segment of its own, as it differs from question to question.
         owner: the document it comes from; without one its states are not kept.
+        kept: the spans of its text that the model reads, in characters, ascending; all of it where none are given. The
+            states of a compressed passage are those of its whole text, without the rows of what is left out.
     """
 
     text: str
     number: str = ""
     owner: Owner | None = None
+    kept: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Prompt:
         """The parts in the order in which the model reads them; none is empty but the instructions."""
         parts = [Segment(SegmentKind.INSTRUCTIONS, self.instructions)]
         for passage in self.passages:
-            text = Segment(SegmentKind.PASSAGE, passage.text, passage.owner)
+            text = Segment(SegmentKind.PASSAGE, passage.text, passage.owner, passage.kept)
             number = Segment(SegmentKind.NUMBER, passage.number)
             parts += [number, text] if self.numbers_first else [text, number]
         parts.append(Segment(SegmentKind.QUESTION, self.question))

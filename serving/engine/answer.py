@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from serving.runtime import Completion, FinishReason, TextPiece
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from serving.engine.text import AnswerText
     from serving.runtime import TokenLogprobs
 
+_Event = TypeVar("_Event")
 _LOOK_S = 0.2  # how often one who waits makes sure that the engine still runs
 
 
@@ -79,6 +80,11 @@ class Answer:
         self._begun_at: float | None = None
         self._first_token_at: float | None = None
         self._last_token_at = 0.0
+
+    @property
+    def end(self) -> FinishReason | None:
+        """Why it is to end now, if it is."""
+        return self.call.end
 
     @property
     def is_plain_greedy(self) -> bool:
@@ -152,6 +158,7 @@ class Answer:
             accepted_tokens=request.lookup.accepted if request.lookup else 0,
             preemptions=request.num_preemptions,
             index=self._index,
+            repaired_tokens=request.num_repaired_tokens,
         )
 
 
@@ -197,10 +204,15 @@ class AnswerStream:
         self._num_open = 0
 
     def _wait(self) -> TextPiece | Completion | Exception:
-        while True:
-            with suppress(Empty):
-                return self._call.events.get(timeout=_LOOK_S)
-            if error := self._stopped():
-                with suppress(Empty):  # what came while we looked
-                    return self._call.events.get_nowait()
-                return error
+        return next_event(self._call.events, self._stopped)
+
+
+def next_event(events: SimpleQueue[_Event], stopped: Callable[[], Exception | None]) -> _Event | Exception:
+    """Waits for what comes next; why nothing more can come, if that is so."""
+    while True:
+        with suppress(Empty):
+            return events.get(timeout=_LOOK_S)
+        if error := stopped():
+            with suppress(Empty):  # what came while we looked
+                return events.get_nowait()
+            return error

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 import weakref
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import torch
 
-from serving.engine.answer import Answer, AnswerStream, Call
+from serving.engine.answer import Answer, AnswerStream, Call, next_event
 from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
 from serving.engine.grammar import GrammarCompiler
 from serving.engine.options import EngineOptions
 from serving.engine.pace import Pace
 from serving.engine.prefix import NoPrefixCache, RadixTree
+from serving.engine.reading import Reading, Readings
+from serving.engine.reuse import PassagePrompt, Text
 from serving.engine.sampler import likeliest, make_samplers
 from serving.engine.scheduler import Request, Scheduler, Totals, num_blocks_for
 from serving.engine.service import Service
@@ -28,15 +31,17 @@ from serving.errors import (
     PromptTooLongError,
     QueueFullError,
 )
-from serving.runtime import SamplingParams
+from serving.runtime import Reuse, SamplingParams
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from serving.engine.batch import Runner
+    from serving.engine.reuse import PassageReuse, PassageTokens
     from serving.engine.scheduler import Work
     from serving.models.tokenizer import Tokenizer
+    from serving.states.types import StatesKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +70,21 @@ class Engine:
         >>> for event in engine.stream(tokenizer.encode("Once upon"), SamplingParams(max_new_tokens=20)):
         ...     print(event)
 
+    Args:
+        reuse: finds the kept states of passages; without it prompts are always read whole.
+
     Raises:
         MemoryTooSmallError: the budget for key/value states does not hold a single block.
     """
 
-    def __init__(self, model: Runner, tokenizer: Tokenizer, *, options: EngineOptions | None = None) -> None:
+    def __init__(
+        self,
+        model: Runner,
+        tokenizer: Tokenizer,
+        *,
+        options: EngineOptions | None = None,
+        reuse: PassageReuse | None = None,
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.options = options = (options or EngineOptions()).effective
@@ -84,7 +99,8 @@ class Engine:
             )
         self._states = model.new_states(self._num_blocks)
         self._grammars = GrammarCompiler(tokenizer, model.config.vocab_size, model.config.eos_token_ids)
-        self._answers: dict[Request, Answer] = {}
+        self._reuse = reuse if options.passage_reuse else None
+        self._answers: dict[Request, Answer | Reading] = {}
         self._service = Service()
         self._pace = Pace(options.gap_tokens)
         self._open_books(Totals())
@@ -92,16 +108,18 @@ class Engine:
 
     def stream(
         self,
-        token_ids: Sequence[int],
+        prompt: Sequence[int] | PassagePrompt,
         params: SamplingParams,
         cancel: threading.Event | None = None,
         deadline_s: float | None = None,
+        reuse: Reuse | None = None,
     ) -> AnswerStream:
         """Begins an answer; text is yielded as it comes, and a `Completion` last.
 
         Args:
             cancel: set it, from any thread, to end the answer within one step.
             deadline_s: time after which the answer ends where it is, waiting included.
+            reuse: take the kept states of the prompt's passages, and keep those that are missing.
 
         Raises:
             PromptTooLongError: the prompt leaves no room for an answer in the model's context, or in the memory.
@@ -109,24 +127,80 @@ class Engine:
             QueueFullError: too many requests wait already.
             EngineStoppedError: the engine was closed, or belongs to the process that this one was forked from.
         """
-        self._check_prompt(token_ids)
+        prompt = prompt if isinstance(prompt, PassagePrompt) else PassagePrompt(tuple(prompt))
+        self._check_prompt(prompt.token_ids)
         if error := self._service.error:
             raise error
         call = Call(cancel, deadline_s)
+        texts = self._find_texts(prompt, reuse)
         most = self.options.max_running + self.options.max_queue
         if params.n > most:
             raise InvalidRequestError(f"n is {params.n}, no more than {most} answers are made or wait; raise max_queue")
-        answers = self._make_answers(token_ids, params, call)
+        answers = self._make_answers(prompt.token_ids, params, call)
         with self._service.changed:
-            if len(self._answers) + len(answers) > most:
-                raise QueueFullError(
-                    f"{len(self._answers)} requests are being answered or wait; ask again in a few seconds"
-                )
+            num_open = sum(not request.is_reading for request in self._answers)
+            if num_open + len(answers) > most:
+                raise QueueFullError(f"{num_open} requests are being answered or wait; ask again in a few seconds")
             for answer in answers:
+                if texts is not None and reuse is not None:
+                    layout, begun = self._readings.lay_out(prompt, texts, reuse, call)
+                    self._answers.update((reading.request, reading) for reading in begun)
+                    answer.request.lay_out(layout)
                 self._answers[answer.request] = answer
                 self._scheduler.submit(answer.request)
             self._service.wake(self._serve)
         return AnswerStream(call, answers, lambda: self._service.lost)
+
+    def read(
+        self, instructions: Sequence[int], passages: Sequence[PassageTokens], cancel: threading.Event | None = None
+    ) -> Iterator[int]:
+        """Computes the states of passages that are not kept yet, whenever there is nothing else to do.
+
+        Yields:
+            The place of each in `passages`, when its states are kept.
+
+        Raises:
+            PromptTooLongError: a passage does not fit the model's context, or the memory.
+            EngineStoppedError: the engine was closed, or belongs to another process.
+        """
+        if self._reuse is None:
+            return
+        texts = self._reuse.passages(PassagePrompt(tuple(instructions), len(instructions), tuple(passages)))
+        places: dict[StatesKey, list[int]] = {}
+        for place, text in enumerate(texts):
+            if not self._reuse.store.has(text.key):
+                places.setdefault(text.key, []).append(place)
+        call, told = Call(cancel, None), SimpleQueue[Text | Exception]()
+        try:
+            for number, same in enumerate((*places.values(), None)):
+                if same is not None:
+                    self._read_aside(texts[same[0]], instructions, call, told)
+                if number:  # one is always computed while the next one waits
+                    text = self._next_read(told)
+                    if text.states is None:
+                        return
+                    yield from places[text.key]
+        finally:
+            call.closed = True
+
+    def _read_aside(
+        self, text: Text, instructions: Sequence[int], call: Call, told: SimpleQueue[Text | Exception]
+    ) -> None:
+        self._check_prompt((*instructions, *text.token_ids))
+        if self._reuse is None or (error := self._service.error):
+            raise error or InvalidRequestError("this engine keeps no states")
+        with self._service.changed:
+            before = self._reuse.instructions(instructions)
+            begun = self._readings.read_aside(text, before, call, told)
+            self._answers.update((reading.request, reading) for reading in begun)
+            self._service.wake(self._serve)
+
+    def _next_read(self, told: SimpleQueue[Text | Exception]) -> Text:
+        """Waits for the next text; it has no states if the reading was cancelled."""
+        outcome = next_event(told, lambda: self._service.lost)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def generate(self, token_ids: Sequence[int], params: SamplingParams) -> list[int]:
         """Token ids of one answer; the end-of-sequence id is included if it came. Raises as `stream` does."""
@@ -142,6 +216,10 @@ class Engine:
     def warm_up(self, token_ids: Sequence[int]) -> None:
         """Computes the beginning of prompts to come, so that the first of them need not. Raises as `stream` does."""
         self.generate(token_ids, SamplingParams(max_new_tokens=2))
+        if self._reuse is not None and self._reuse.instructions(token_ids).states is None:
+            kept = PassagePrompt((*token_ids, token_ids[-1]), len(token_ids))
+            for _ in self.stream(kept, SamplingParams(max_new_tokens=1), reuse=Reuse()):
+                pass
 
     def stats(self) -> EngineStats:
         """What the engine is doing and has done."""
@@ -192,6 +270,14 @@ class Engine:
                 "or ask with fewer or shorter passages"
             )
 
+    def _find_texts(self, prompt: PassagePrompt, reuse: Reuse | None) -> list[Text] | None:
+        """The texts of a prompt's passages, with what is kept of them; None if the prompt is to be read whole."""
+        if self._reuse is None or reuse is None:
+            return None
+        texts = self._reuse.passages(prompt)
+        self._reuse.find(texts)
+        return texts
+
     def _make_answers(self, token_ids: Sequence[int], params: SamplingParams, call: Call) -> list[Answer]:
         config = self.model.config
         samplers = make_samplers(params, token_ids, config.vocab_size, self._grammars)
@@ -219,6 +305,8 @@ class Engine:
             step_tokens=options.step_tokens,
         )
         self._scheduler.totals = totals
+        if self._reuse is not None:
+            self._readings = Readings(self.model, self._states, self._reuse, self._scheduler)
 
     @torch.inference_mode()
     def _serve(self) -> None:
@@ -234,23 +322,50 @@ class Engine:
     def _step(self) -> None:
         with self._service.changed:
             for answer in list(self._answers.values()):
-                answer.outcome = answer.call.end
+                answer.outcome = answer.end
                 self._finish_if_over(answer)
+        self._choose_repairs()
+        with self._service.changed:
             works = self._scheduler.plan()
         if not works:
             return
         for work in works:
             self._answers[work.request].begin()
         begun_at = time.perf_counter()
+        self._place(works)
         logits = self.model.forward([work.chunk for work in works], self._states)
         chosen = self._choose(works, logits)
         answers = [work.num_logits for work in works if work.request.decoding]
         prompts = [work.num_scheduled_tokens for work in works if not work.request.decoding]
-        self._pace.note(sum(answers), sum(prompts), time.perf_counter() - begun_at)
+        step_s = time.perf_counter() - begun_at
+        self._pace.note(sum(answers), sum(prompts), step_s)
+        self._note_readings(works, step_s / (sum(answers) + sum(prompts)))
         with self._service.changed:
             for work, token_ids in zip(works, chosen, strict=True):
                 self._scheduler.advance(work, token_ids)
                 self._finish_if_over(self._answers[work.request])
+
+    def _choose_repairs(self) -> None:
+        """Chooses the tokens to repair for those that wait for nothing else."""
+        for request in list(self._answers):
+            layout = request.layout
+            if self._reuse is not None and layout is not None and layout.share and layout.has_states:
+                layout.repair(self._reuse.most_changed(request.token_ids, layout))
+
+    def _place(self, works: Sequence[Work]) -> None:
+        """Brings the kept states of requests that begin now to their places."""
+        for request in (work.request for work in works):
+            if request.layout is not None and not request.is_placed:
+                placements = [text.placement for text in request.layout.texts]
+                self.model.place(placements, request.num_prompt_tokens, request.blocks, self._states)
+                request.is_placed = True
+
+    def _note_readings(self, works: Sequence[Work], token_s: float) -> None:
+        """Tells the store what states cost that were computed to be kept."""
+        num_tokens = sum(work.num_scheduled_tokens for work in works if work.request.is_reading)
+        if self._reuse is not None and num_tokens:
+            num_bytes = self._reuse.layout.num_bytes(num_tokens)
+            self._reuse.store.note_computed(num_tokens, num_bytes, num_tokens * token_s)
 
     def _choose(self, works: Sequence[Work], logits: torch.Tensor) -> list[list[int]]:
         """The tokens that each part of the step gave; one pass finds those of all answers that take the likeliest."""
@@ -266,7 +381,7 @@ class Engine:
             start = end
         return chosen
 
-    def _finish_if_over(self, answer: Answer) -> None:
+    def _finish_if_over(self, answer: Answer | Reading) -> None:
         if answer.outcome is not None:
             self._scheduler.finish(answer.request)
             del self._answers[answer.request]

@@ -18,8 +18,9 @@ class EngineOptions:
             such a step under three times that of a lone answer.
         max_queue: requests that may wait beside those that run.
         prefix_cache: keep states of what was computed, for prompts that begin alike.
+        passage_reuse: take the states of passages that were read before, and keep those of others, where asked to.
         speculation: draft answers from their prompts (prompt lookup decoding).
-        naive: the plain twin: one request at a time, with neither prefix cache nor speculation.
+        naive: the plain twin: one request at a time, with neither caches nor speculation.
     """
 
     kv_budget_bytes: int = 1 << 30
@@ -28,6 +29,7 @@ class EngineOptions:
     gap_tokens: int | None = None
     max_queue: int = 64
     prefix_cache: bool = True
+    passage_reuse: bool = True
     speculation: bool = True
     naive: bool = False
 
@@ -36,4 +38,4 @@ class EngineOptions:
         """The same with `naive` spelt out."""
         if not self.naive:
             return self
-        return replace(self, max_running=1, prefix_cache=False, speculation=False)
+        return replace(self, max_running=1, prefix_cache=False, passage_reuse=False, speculation=False)

@@ -13,7 +13,8 @@ Keys are kept as they were rotated for the position at which they were computed.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,6 +58,14 @@ class KeptLayout:
         states = slots * self.head_dim * (1 if is_int8 else 2)
         scales = slots * _SCALE_BYTES if is_int8 else 0
         return 0, states, 2 * states, 2 * states + scales, 2 * (states + scales)
+
+    def layer(self, index: int, data: np.ndarray, num_tokens: int) -> tuple[KeptLayout, np.ndarray]:
+        """The states of one layer, and their shape."""
+        parts = []
+        for start, end in pairwise(self.offsets(num_tokens)):
+            size = (end - start) // self.num_layers
+            parts.append(data[start + index * size : start + (index + 1) * size])
+        return replace(self, num_layers=1), np.concatenate(parts)
 
     def pack(self, keys: torch.Tensor, values: torch.Tensor) -> np.ndarray:
         """Puts states into this order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from serving.engine.blocks import BlockPool
     from serving.engine.pace import Pace
     from serving.engine.prefix import RadixTree
+    from serving.engine.reuse import Layout
     from serving.engine.speculate import PromptLookup
 
 SPECULATE_UP_TO = 4  # sequences; with more, a step's rows are better filled with tokens that are sure to count
@@ -26,10 +28,15 @@ class Request:
         states are in    | pending: to be computed; the logits of the
         `blocks`         | last one choose the token that is appended
 
+    With a layout, parts of the prompt are placed in its blocks when it is admitted, and only those between them are
+    pending. Such states are never shared: they are not what the prompt's tokens would give.
+
     Args:
         max_tokens: prompt and answer together are never longer.
         lookup: drafts the answer; None where it is not speculated on.
         leader: another answer of the same prompt, whose blocks this one shares once they are computed.
+        layout: the prompt's parts whose states were kept; it is admitted when they are there.
+        is_reading: the prompt's states are wanted, and no answer.
     """
 
     def __init__(
@@ -39,16 +46,27 @@ class Request:
         *,
         lookup: PromptLookup | None = None,
         leader: Request | None = None,
+        layout: Layout | None = None,
+        is_reading: bool = False,
     ) -> None:
         self.token_ids = list(prompt_ids)
         self.num_prompt_tokens = len(prompt_ids)
         self.max_tokens = max_tokens
         self.lookup = lookup
         self.leader = leader
+        self.layout = layout
+        self.is_reading = is_reading
+        self.is_placed = layout is None
         self.blocks: list[int] = []
         self.num_cached_tokens = 0
         self.num_reused_tokens: int | None = None  # of the prompt, known once admitted
+        self.num_repaired_tokens = 0
         self.num_preemptions = 0
+
+    def lay_out(self, layout: Layout) -> None:
+        """Gives a request that was not submitted yet its layout."""
+        self.layout = layout
+        self.is_placed = False
 
     @property
     def num_answer_tokens(self) -> int:
@@ -58,12 +76,21 @@ class Request:
     @property
     def num_pending_tokens(self) -> int:
         """Tokens whose states are not computed; at least one."""
-        return len(self.token_ids) - self.num_cached_tokens
+        return len(self.pending)
+
+    @property
+    def pending(self) -> Sequence[int]:
+        """Positions of these tokens."""
+        start, end = self.num_cached_tokens, len(self.token_ids)
+        if self.layout is None or self.prompt_computed:
+            return range(start, end)
+        computed = self.layout.computed
+        return [*computed[bisect_left(computed, start) :], *range(self.num_prompt_tokens, end)]
 
     @property
     def decoding(self) -> bool:
         """Whether only the newest token of its answer is to be computed."""
-        return self.num_pending_tokens == 1 and self.num_answer_tokens > 0
+        return self.num_answer_tokens > 0 and self.num_pending_tokens == 1
 
     @property
     def prompt_computed(self) -> bool:
@@ -83,14 +110,17 @@ class Work:
     def num_logits(self) -> int:
         """One for the next token and each draft; none while pending tokens remain."""
         goes_on = self.num_scheduled_tokens < self.request.num_pending_tokens
-        return 0 if goes_on else 1 + len(self.draft)
+        return 0 if goes_on or self.request.is_reading else 1 + len(self.draft)
 
     @property
     def chunk(self) -> Chunk:
         """The same for the runner."""
-        request, start = self.request, self.request.num_cached_tokens
-        token_ids = request.token_ids[start : start + self.num_scheduled_tokens]
-        return Chunk([*token_ids, *self.draft], start, request.blocks, self.num_logits)
+        request = self.request
+        positions = request.pending[: self.num_scheduled_tokens]
+        token_ids = [request.token_ids[position] for position in positions]
+        if isinstance(positions, range):
+            return Chunk([*token_ids, *self.draft], positions.start, request.blocks, self.num_logits)
+        return Chunk(token_ids, request.num_prompt_tokens, request.blocks, self.num_logits, positions)
 
 
 @dataclass(slots=True)
@@ -99,7 +129,7 @@ class Totals:
 
     Attributes:
         computed_tokens: tokens of prompts that were computed, those computed again after a preemption included.
-        reused_tokens: tokens of prompts that were found computed.
+        reused_tokens: tokens of prompts that were found computed; `repaired_tokens` had been, but were computed anew.
         answer_tokens: tokens of answers; `accepted_tokens` of them were drafted.
         drafted_tokens: tokens proposed and verified.
     """
@@ -107,6 +137,7 @@ class Totals:
     steps: int = 0
     computed_tokens: int = 0
     reused_tokens: int = 0
+    repaired_tokens: int = 0
     answer_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
@@ -117,7 +148,8 @@ class Scheduler:
     """First come, first served: who came earlier runs earlier, gets memory first and gives it up last.
 
     Every running request came before every waiting one: only the first of those waiting is admitted, and only the last
-    of those running gives way. So the oldest always goes on, and nobody starves.
+    of those running gives way. So the oldest always goes on, and nobody starves. What is put aside has no claim to
+    anything: one of these is computed, a piece at a time, in steps that would compute nothing else.
 
     Args:
         max_running: requests that run at once.
@@ -128,6 +160,8 @@ class Scheduler:
     def __init__(self, pool: BlockPool, tree: RadixTree, pace: Pace, *, max_running: int, step_tokens: int) -> None:
         self.waiting: deque[Request] = deque()
         self.running: list[Request] = []
+        self.aside: deque[Request] = deque()
+        self._beside: Request | None = None  # of those put aside, the one that has blocks
         self.totals = Totals()
         self._pool = pool
         self._tree = tree
@@ -138,6 +172,19 @@ class Scheduler:
     def submit(self, request: Request) -> None:
         """Queues a request; its `max_tokens` must fit the pool, but for the last token, which is never computed."""
         self.waiting.append(request)
+
+    def put_aside(self, request: Request) -> None:
+        """Queues a request that is computed when there is nothing else to do."""
+        self.aside.append(request)
+
+    def call_in(self, request: Request) -> None:
+        """Has a request that was put aside take its turn like any other, from now on."""
+        if request is self._beside:
+            self._beside = None
+            self.running.append(request)
+        elif request in self.aside:
+            self.aside.remove(request)
+            self.waiting.append(request)
 
     def plan(self) -> list[Work]:
         """The next step: the newest token of every answer with its drafts, then pieces of prompts within the budget.
@@ -153,6 +200,8 @@ class Scheduler:
         while budget > 0 and (request := next(reading, None) or self._admit()):
             works.append(Work(request, min(request.num_pending_tokens, budget)))
             budget -= works[-1].num_scheduled_tokens
+        if not works and (request := self._beside or self._admit_aside()):
+            works.append(Work(request, min(request.num_pending_tokens, self._step_tokens // 2)))
         self.totals.steps += bool(works)
         return works
 
@@ -165,9 +214,10 @@ class Scheduler:
         request, reading = work.request, not work.request.decoding
         had_prompt = request.prompt_computed
         num_accepted = max(0, len(token_ids) - 1)
-        request.num_cached_tokens += work.num_scheduled_tokens + num_accepted
+        rest = request.pending[work.num_scheduled_tokens :]
+        request.num_cached_tokens = (rest[0] if rest else len(request.token_ids)) + num_accepted
         request.token_ids.extend(token_ids)
-        if request.prompt_computed and not had_prompt:
+        if request.prompt_computed and not had_prompt and request.layout is None:
             self._tree.insert(request.token_ids[: request.num_prompt_tokens], request.blocks)
         if request.lookup:
             request.lookup.extend(token_ids)
@@ -180,11 +230,15 @@ class Scheduler:
 
     def finish(self, request: Request) -> None:
         """Ends a request, waiting or running; what it computed is kept for those that begin alike."""
-        if request in self.waiting:
-            self.waiting.remove(request)
+        for queue in (self.waiting, self.aside):
+            if request in queue:
+                queue.remove(request)
+                return
+        if request is self._beside:
+            self._beside = None
         else:
             self.running.remove(request)
-            self._let_go(request)
+        self._let_go(request)
 
     def _draft(self, request: Request) -> tuple[int, ...]:
         """Drafted tokens that there is room for without anybody giving way."""
@@ -198,23 +252,42 @@ class Scheduler:
 
     def _admit(self) -> Request | None:
         """Starts the first of those waiting, if there is room for all of its tokens; then it can be computed whole."""
-        if not self.waiting or len(self.running) == self._max_running or _waits_for_leader(self.waiting[0]):
+        if not self.waiting or len(self.running) == self._max_running or _waits_for_others(self.waiting[0]):
             return None
-        request = self.waiting[0]
-        matched = self._tree.match(request.token_ids, len(request.token_ids) - 1)
-        num_new = num_blocks_for(len(request.token_ids)) - len(matched)
         # A block more for each that runs, or the newcomer would have to give way to their next tokens at once.
-        allocated = self._allocate(num_new, spare=len(self.running))
+        if not self._give_blocks(self.waiting[0], spare=len(self.running)):
+            return None
+        request = self.waiting.popleft()
+        if request.num_reused_tokens is None:
+            layout = request.layout
+            request.num_reused_tokens = layout.num_cached if layout else request.num_cached_tokens
+            request.num_repaired_tokens = layout.num_repaired if layout else 0
+            self.totals.reused_tokens += request.num_reused_tokens
+            self.totals.repaired_tokens += request.num_repaired_tokens
+        self.running.append(request)
+        return request
+
+    def _admit_aside(self) -> Request | None:
+        """Starts the first of those put aside, if there is room."""
+        if not self.aside or _waits_for_others(self.aside[0]) or not self._give_blocks(self.aside[0]):
+            return None
+        self._beside = self.aside.popleft()
+        return self._beside
+
+    def _give_blocks(self, request: Request, spare: int = 0) -> bool:
+        """Gives a request that is to be started room for all of its tokens; False where there is none."""
+        matched = self._match(request)
+        allocated = self._allocate(num_blocks_for(len(request.token_ids)) - len(matched), spare)
         if allocated is None:
             self._pool.release(matched)
-            return None
+            return False
         request.blocks = matched + allocated
         request.num_cached_tokens = len(matched) * BLOCK_SIZE
-        if request.num_reused_tokens is None:
-            request.num_reused_tokens = request.num_cached_tokens
-            self.totals.reused_tokens += request.num_cached_tokens
-        self.running.append(self.waiting.popleft())
-        return request
+        return True
+
+    def _match(self, request: Request) -> list[int]:
+        """Blocks of the beginning that are known."""
+        return [] if request.layout else self._tree.match(request.token_ids, len(request.token_ids) - 1)
 
     def _grow(self, request: Request) -> bool:
         """Makes room for the newest token; False if the request had to give way itself."""
@@ -236,7 +309,9 @@ class Scheduler:
         self.waiting.appendleft(request)
 
     def _let_go(self, request: Request) -> None:
-        self._tree.insert(request.token_ids[: request.num_cached_tokens], request.blocks)
+        if request.layout is None:
+            self._tree.insert(request.token_ids[: request.num_cached_tokens], request.blocks)
+        request.is_placed = request.layout is None
         self._pool.release(request.blocks)
         request.blocks = []
         request.num_cached_tokens = 0
@@ -245,6 +320,10 @@ class Scheduler:
         """Blocks, if need be from the tree; None where there are not so many, and `spare` more."""
         if num_blocks <= 0:
             return []
+        if num_blocks + spare > self._pool.num_free and self._beside:
+            self._let_go(self._beside)
+            self.aside.appendleft(self._beside)
+            self._beside = None
         missing = num_blocks + spare - self._pool.num_free
         if missing > 0:
             if self._tree.num_evictable(missing) < missing:
@@ -258,6 +337,8 @@ def num_blocks_for(num_tokens: int) -> int:
     return -(-num_tokens // BLOCK_SIZE)
 
 
-def _waits_for_leader(request: Request) -> bool:
-    leader = request.leader
+def _waits_for_others(request: Request) -> bool:
+    leader, layout = request.leader, request.layout
+    if layout is not None and not layout.ready:
+        return True
     return leader is not None and bool(leader.blocks) and not leader.prompt_computed

@@ -12,6 +12,8 @@ from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from serving.states.store import StateStore
+
     from serving.engine.options import EngineOptions
     from serving.models.prepared import PreparedModel
     from serving.models.tokenizer import Tokenizer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     Notify = Callable[[str], None]
 
+_MEMORY_BYTES = 256 << 20  # for kept states, where there is no store for them
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -97,6 +100,8 @@ def load_runtime(
     kv_format: str = "auto",
     use_kernels: bool = True,
     options: EngineOptions | None = None,
+    store: StateStore | None = None,
+    states_format: str = "int8",
 ) -> NativeRuntime:
     """Loads a model's weights and makes it ready to answer.
 
@@ -107,22 +112,28 @@ def load_runtime(
         kv_format: one of `KVFormat`.
         use_kernels: False leaves all work to PyTorch's operators.
         options: how the engine shares time and memory among requests.
+        store: where states of passages are kept; None for memory of this process alone.
+        states_format: how they are kept, one of `StatesFormat`.
 
     Raises:
         ModelFormatError: weights are missing, damaged or of other shapes than the configuration says.
         NotEnoughMemoryError: it would not fit.
     """
     import torch
+    from serving.states.store import StateStore
 
     from serving.engine.engine import Engine
     from serving.engine.kvcache import KVFormat
     from serving.engine.options import EngineOptions
+    from serving.engine.passages import digest_of
+    from serving.engine.reuse import PassageReuse
     from serving.models.chat import ChatTemplate
     from serving.models.keep import KeepingSource
     from serving.models.memory import require_memory
     from serving.models.prepared import open_weights
     from serving.models.runner import choose_runner, make_runner
     from serving.native import NativeRuntime
+    from serving.states.types import StatesFormat
 
     if num_threads is not None:
         torch.set_num_threads(num_threads)
@@ -144,7 +155,13 @@ def load_runtime(
         raise ModelFormatError(f"{model.path}: {error}") from error
     if isinstance(source, KeepingSource):
         source.keep()
-    return NativeRuntime(model.name, Engine(runner, tokenizer, options=options), template)
+    reuse = PassageReuse(
+        runner,
+        store or StateStore(None, memory_bytes=_MEMORY_BYTES, disk_bytes=0),
+        digest_of(model.fingerprint, runner.weight_format),
+        StatesFormat(states_format),
+    )
+    return NativeRuntime(model.name, Engine(runner, tokenizer, options=options, reuse=reuse), template, reuse)
 
 
 def _require_same_vocabulary(model: PreparedModel, tokenizer: Tokenizer) -> None:
