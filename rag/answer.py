@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from rag.cite import CitationStream
 from rag.errors import KNOWN_ERRORS, RagError
 from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
-from rag.prompt import NOT_ANSWERED, build_prompt, fitting
+from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from rag.retrieve import Retriever
-    from serving.runtime import Runtime, SamplingParams
+    from rag.retrieve import OnCandidates, Retriever
+    from serving.runtime import Prompt, Reuse, Runtime, SamplingParams
 
 MAX_QUESTION_CHARACTERS = 4000
 
@@ -30,6 +30,8 @@ class AskSettings:
         min_relevance: below it the answer says that the documents do not answer, and the model is not asked.
         context_tokens: budget of the prompt.
         timeout_s: time after which the answer ends where it is; None for no end.
+        numbers_first: whether a passage's number stands before it or behind it in the prompt.
+        reuse_for: how kept states of passages are used with the model of a name; None for not at all.
     """
 
     collection: str
@@ -38,6 +40,8 @@ class AskSettings:
     min_relevance: float
     sampling: SamplingParams
     timeout_s: float | None = None
+    numbers_first: bool = False
+    reuse_for: Callable[[str], Reuse | None] = lambda _: None
 
 
 def answer(
@@ -46,15 +50,17 @@ def answer(
     retriever: Callable[[], Retriever],
     runtime: Callable[[], Runtime],
     cancel: threading.Event | None = None,
+    on_candidates: OnCandidates | None = None,
 ) -> Iterator[AnswerEvent]:
     """Yields the retrieval, then tokens with their citations, then what it all cost; or an error last.
 
     Args:
         retriever: called for the retriever, which may have to be loaded first; `runtime` likewise, and not at
             all when the documents do not answer.
+        on_candidates: see `Retriever.retrieve`.
     """
     try:
-        yield from _Answer(checked_question(question), settings, cancel).run(retriever, runtime)
+        yield from _Answer(checked_question(question), settings, cancel).run(retriever, runtime, on_candidates)
     except KNOWN_ERRORS as error:
         yield ErrorEvent(str(error))
 
@@ -81,26 +87,39 @@ class _Answer:
         self._retrieval_s = 0.0
         self._first_token_at: float | None = None
 
-    def run(self, get_retriever: Callable[[], Retriever], get_runtime: Callable[[], Runtime]) -> Iterator[AnswerEvent]:
+    def run(
+        self,
+        get_retriever: Callable[[], Retriever],
+        get_runtime: Callable[[], Runtime],
+        on_candidates: OnCandidates | None,
+    ) -> Iterator[AnswerEvent]:
+        settings = self._settings
         retriever = get_retriever()
         self._asked_at = time.perf_counter()
-        found = retriever.retrieve(self._question, self._settings.collection, self._settings.top_k)
+        found = retriever.retrieve(self._question, settings.collection, settings.top_k, on_candidates)
         self._retrieval_s = time.perf_counter() - self._asked_at
-        passages = fitting(found.passages, self._settings.context_tokens)
-        yield RetrievalEvent(self._question, passages, self._retrieval_s)
-        if not passages or found.relevance < self._settings.min_relevance:
+        if not found.passages or found.relevance < settings.min_relevance:
+            yield RetrievalEvent(self._question, found.passages, self._retrieval_s)
             yield from self._decline()
             return
         loading_since = time.perf_counter()
         runtime = get_runtime()
         self._asked_at += time.perf_counter() - loading_since
-        prompt = build_prompt(self._question, passages, runtime, self._settings.context_tokens)
-        shown = passages[: len(prompt.passages)]
-        citations = CitationStream(
-            self._question, shown, lambda wanted: retriever.term_weights(self._settings.collection, wanted)
+        prompt = build_prompt(
+            self._question, found.passages, runtime, settings.context_tokens, numbers_first=settings.numbers_first
         )
+        passages = found.passages[: len(prompt.passages)]
+        yield RetrievalEvent(self._question, passages, self._retrieval_s)
+        citations = CitationStream(
+            self._question, passages, lambda wanted: retriever.term_weights(settings.collection, wanted)
+        )
+        yield from self._stream(runtime, prompt, citations)
+
+    def _stream(self, runtime: Runtime, prompt: Prompt, citations: CitationStream) -> Iterator[AnswerEvent]:
+        settings = self._settings
         completion: Completion | None = None
-        for piece in runtime.stream(prompt, self._settings.sampling, self._stop, self._settings.timeout_s):
+        pieces = runtime.stream(prompt, settings.sampling, self._stop, settings.timeout_s)
+        for piece in pieces:
             if isinstance(piece, TextPiece):
                 yield from self._timed(citations.push(piece.text))
             else:
@@ -143,6 +162,8 @@ class _Answer:
             tokens_per_s=completion.tokens_per_s if completion else None,
             drafted_tokens=completion.drafted_tokens if completion else 0,
             accepted_tokens=completion.accepted_tokens if completion else 0,
+            repaired_tokens=completion.repaired_tokens if completion else 0,
+            computed_tokens=completion.computed_tokens if completion else 0,
         )
 
 

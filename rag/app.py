@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from rag.answer import AskSettings, answer
 from rag.config import load_settings
-from rag.prompt import INSTRUCTIONS
+from rag.prompt import instructions
 from serving.runtime import SamplingParams
 from serving.threads import share_cores
 
@@ -243,6 +243,8 @@ class Rag:
             min_relevance=settings.min_relevance,
             sampling=sampling,
             timeout_s=settings.answer_timeout_s,
+            numbers_first=settings.numbers_first,
+            reuse_for=settings.reuse_for,
         )
         return answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel)
 
@@ -296,7 +298,7 @@ class Rag:
         """Loads both models and computes the instructions' states, so that the first question waits for nothing."""
         embedder = threading.Thread(target=self.embedder.load, name="embedder", daemon=True)
         embedder.start()  # a daemon, so that Ctrl-C need not wait for it; should it fail, its first use says so
-        self.runtime.warm_up(INSTRUCTIONS)
+        self.runtime.warm_up(instructions(numbers_first=self.settings.numbers_first))
         embedder.join()
         self.retriever  # noqa: B018 - opens it
         self._notify("")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic.dataclasses import dataclass as checked_dataclass
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -18,15 +18,51 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from rag.config_file import CONFIG_FILE, read_config_file, write_config_file
 from rag.errors import ConfigError
+from serving.runtime import Reuse
 
 DEFAULT_HOME = Path("~/.readonce")
-CONFIG_FILE = "config.toml"
 
 
 def home_folder(home: Path | None = None) -> Path:
     """The folder that holds index, models and configuration: the flag's, `RAG_HOME`, or `~/.readonce`."""
     return Path(home or os.environ.get("RAG_HOME") or DEFAULT_HOME).expanduser().absolute()
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class ReuseChoice:
+    """What `rag eval fidelity` chose for a model, and why.
+
+    Attributes:
+        repair_tokens: see `serving.runtime.Reuse`; likewise `repair_share`.
+        states: False when no setting came near enough to reading everything anew.
+        measured_at: date and time of the measurement, as ISO 8601 has it.
+        figures: what was measured with this choice, by name.
+    """
+
+    repair_tokens: Annotated[int, Field(ge=0)]
+    repair_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    states: bool = True
+    measured_at: str = ""
+    figures: dict[str, float] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """For a person: `first 16 tokens repaired, measured 2025-11-21 (top1 0.97)`."""
+        said = repair_in_words(Reuse(self.repair_tokens, self.repair_share) if self.states else None)
+        when = f", measured {self.measured_at}" if self.measured_at else ""
+        figures = ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
+        return said + when + (f" ({figures})" if figures else "")
+
+
+def repair_in_words(reuse: Reuse | None) -> str:
+    """A setting of reuse as a person reads it."""
+    if reuse is None:
+        return "states are not reused"
+    if not reuse.repair_tokens and not reuse.repair_share:
+        return "nothing repaired"
+    share = f" and {reuse.repair_share:.0%} of the others" if reuse.repair_share else ""
+    return f"first {reuse.repair_tokens} tokens{share} repaired"
 
 
 class Settings(BaseSettings):
@@ -50,6 +86,24 @@ class Settings(BaseSettings):
     speculation: bool = Field(True, description="draft answers from their passages and verify several tokens at once")
     max_running: int = Field(16, ge=1, le=1024, description="answers decoded together; further questions wait")
     naive: bool = Field(False, description="one answer at a time, nothing kept or drafted; to compare with")
+
+    states: Literal["at-ingest", "first-use", "off"] = Field(
+        "first-use", description="when passages' states are computed, which are then kept and reused; off: never"
+    )
+    states_format: Literal["int8", "bf16"] = Field("int8", description="how passages' states are kept")
+    states_memory_mb: int = Field(512, ge=0, description="memory for passages' states")
+    states_disk_mb: int = Field(4096, ge=0, description="disk space for passages' states; 0: none")
+    repair_tokens: int | None = Field(
+        None, ge=0, description="first tokens of a reused passage computed anew; none: as measured for the model"
+    )
+    repair_share: float | None = Field(
+        None, ge=0, le=1, description="share of its other tokens computed anew; none: as measured for the model"
+    )
+    numbers_first: bool = Field(False, description="the number of a passage stands before it in the prompt, not behind")
+    reuse: dict[str, ReuseChoice] = Field(
+        default_factory=dict, description="what `rag eval fidelity` chose for each model"
+    )
+
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
     answer_timeout_s: float | None = Field(None, gt=0, description="time after which an answer ends; none for no end")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
@@ -110,6 +164,20 @@ class Settings(BaseSettings):
         return self.home / "uploads"
 
     @property
+    def states_folder(self) -> Path:
+        """Where passages' states are kept."""
+        return self.home / "states"
+
+    def reuse_for(self, model_name: str) -> Reuse | None:
+        """How a model uses kept states: as set, else as measured for it, else with the default's care; None: not."""
+        choice = self.reuse.get(model_name, ReuseChoice(Reuse().repair_tokens, Reuse().repair_share))
+        is_set = self.repair_tokens is not None or self.repair_share is not None
+        if self.states == "off" or not (choice.states or is_set):
+            return None
+        tokens = choice.repair_tokens if self.repair_tokens is None else self.repair_tokens
+        return Reuse(tokens, choice.repair_share if self.repair_share is None else self.repair_share)
+
+    @property
     def max_upload_bytes(self) -> int:
         """Largest upload in bytes."""
         return self.max_upload_mb << 20
@@ -127,22 +195,17 @@ def load_settings(home: Path | None = None, **flags: Any) -> Settings:
         settings = Settings(**{**given, "home": folder})
     except (ValidationError, SettingsError) as error:
         raise ConfigError(_first_line(error, folder)) from error
-    if settings.chunk_overlap >= settings.chunk_tokens:
-        raise ConfigError(
-            f"chunk_overlap ({settings.chunk_overlap}) must be smaller than chunk_tokens ({settings.chunk_tokens})"
-        )
+    if (conflict := _conflict(settings)) is not None:
+        raise ConfigError(conflict)
     return settings
 
 
-def read_config_file(home: Path) -> dict[str, Any]:
-    """What `config.toml` sets; nothing when there is none."""
-    file = home / CONFIG_FILE
-    if not file.is_file():
-        return {}
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: not readable as TOML ({error})") from error
+def _conflict(settings: Settings) -> str | None:
+    if settings.chunk_overlap >= settings.chunk_tokens:
+        return f"chunk_overlap ({settings.chunk_overlap}) must be smaller than chunk_tokens ({settings.chunk_tokens})"
+    if settings.states == "at-ingest" and not settings.states_disk_mb:
+        return "states at-ingest needs disk space to keep them: set states_disk_mb above 0"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +232,11 @@ def explain(settings: Settings) -> list[Setting]:
             source = f"RAG_{name.upper()}"
         else:
             source = CONFIG_FILE if name in from_file else "default"
-        found.append(Setting(name, getattr(settings, name), source, field.description or ""))
+        value, meaning = getattr(settings, name), field.description or ""
+        if name == "reuse":
+            found += [Setting(f"reuse.{model}", value[model], source, meaning) for model in sorted(value)]
+        else:
+            found.append(Setting(name, value, source, meaning))
     return found
 
 
@@ -179,31 +246,37 @@ def write_setting(home: Path, name: str, value: str) -> Any:
     Raises:
         ConfigError: there is no such setting, or the value does not fit it.
     """
-    if name not in Settings.model_fields or name == "home":
-        known = ", ".join(sorted(set(Settings.model_fields) - {"home"}))
-        raise ConfigError(f"there is no setting {name!r}; there are: {known}")
+    _require_settable(name)
     content = read_config_file(home)
     parsed = getattr(load_settings(home, **{name: value}), name)
-    content[name] = parsed
-    text = "".join(f"{key} = {_toml(item)}\n" for key, item in sorted(content.items()))
-    partial = home / f"{CONFIG_FILE}.partial"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(home / CONFIG_FILE)
-    except OSError as error:
-        raise ConfigError(f"{home / CONFIG_FILE}: cannot be written ({error.strerror})") from error
+    write_config_file(home, {**content, name: parsed})
     return parsed
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+def unset(home: Path, name: str) -> None:
+    """Takes one value out of `config.toml`, so that the default holds again.
+
+    Raises:
+        ConfigError: there is no such setting.
+    """
+    _require_settable(name)
+    content = read_config_file(home)
+    if content.pop(name, None) is not None:
+        write_config_file(home, content)
+
+
+def write_reuse(home: Path, model_name: str, choice: ReuseChoice) -> None:
+    """Keeps what was measured to be best for a model, in place of what was chosen for it before."""
+    content = read_config_file(home)
+    write_config_file(home, {**content, "reuse": {**content.get("reuse", {}), model_name: asdict(choice)}})
+
+
+def _require_settable(name: str) -> None:
+    known = set(Settings.model_fields) - {"home", "reuse"}
+    if name == "reuse":
+        raise ConfigError("reuse is what `rag eval fidelity` chose; set repair_tokens and repair_share to overrule it")
+    if name not in known:
+        raise ConfigError(f"there is no setting {name!r}; there are: {', '.join(sorted(known))}")
 
 
 def _first_line(error: ValidationError | SettingsError, home: Path) -> str:
@@ -211,7 +284,7 @@ def _first_line(error: ValidationError | SettingsError, home: Path) -> str:
         return str(error)
     first = error.errors()[0]
     name = ".".join(str(part) for part in first["loc"])
-    where = f" in {home / CONFIG_FILE}" if name in read_config_file(home) else ""
+    where = f" in {home / CONFIG_FILE}" if first["loc"][0] in read_config_file(home) else ""
     if first["type"] == "extra_forbidden":
         return f"there is no setting {name!r}{where}; `rag config show` lists them"
     return f"setting {name}{where}: {first['msg'].lower()}, got {first['input']!r}"

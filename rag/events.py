@@ -79,7 +79,10 @@ class Cost:
 
     Attributes:
         ttft_s: from the question to the first token of the answer, retrieval included.
-        prompt_tokens: tokens of the whole prompt, of which `cached_tokens` were not computed again.
+        prompt_tokens: tokens of the whole prompt: cached, repaired and computed ones.
+        cached_tokens: those whose states were taken as they had been kept.
+        repaired_tokens: those whose states had been kept and were computed anew, in view of the other passages.
+        computed_tokens: those that were read for this answer, as nothing was kept of them.
         drafted_tokens: tokens guessed from the prompt and verified, of which `accepted_tokens` were right.
         tokens_per_s: decoding speed after the first token; None when fewer than two tokens came.
     """
@@ -94,6 +97,8 @@ class Cost:
     tokens_per_s: float | None
     drafted_tokens: int = 0
     accepted_tokens: int = 0
+    repaired_tokens: int = 0
+    computed_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

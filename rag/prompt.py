@@ -1,63 +1,82 @@
-"""The prompt: instructions, then numbered passages, then the question, within a budget of tokens."""
+"""The prompt: instructions, then passages with their numbers, then the question, within a budget of tokens."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from serving.runtime import Prompt
+from serving.runtime import Prompt, PromptPassage
+from serving.states.types import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from indexes.types import Chunk, Document
     from rag.events import Passage
     from serving.runtime import Runtime
 
-INSTRUCTIONS = (
+_NUMBERS_FIRST = (
     "Answer the question using only the numbered passages. "
     "Answer in one short sentence, and cite the passage it comes from, like [1]."
 )
-_FRAME_TOKENS = 96  # instructions, template and a question of usual length
-_HEADING_TOKENS = 32  # a passage's number, document and headings
+_NUMBERS_BEHIND = (
+    "Answer the question using only the passages, each of which ends with its number. "
+    "Answer in one short sentence, and cite the passage it comes from, like [1]."
+)
 NOT_ANSWERED = "The documents do not answer this question."
 
 
-def fitting(passages: tuple[Passage, ...], max_tokens: int) -> tuple[Passage, ...]:
-    """The best passages that a prompt has room for, by the lengths counted at ingest; at least one, if there is one."""
-    used, kept = _FRAME_TOKENS, 0
-    for passage in passages:
-        used += passage.num_tokens + _HEADING_TOKENS
-        if used > max_tokens and kept:
-            break
-        kept += 1
-    return passages[:kept]
+def instructions(*, numbers_first: bool) -> str:
+    """What the model is told before the passages: the same for every question, as states of passages rest on it."""
+    return _NUMBERS_FIRST if numbers_first else _NUMBERS_BEHIND
 
 
-def build_prompt(question: str, passages: Sequence[Passage], runtime: Runtime, max_tokens: int) -> Prompt:
+def build_prompt(
+    question: str, passages: Sequence[Passage], runtime: Runtime, max_tokens: int, *, numbers_first: bool = False
+) -> Prompt:
     """The prompt with as many of the best passages as fit; at least one, whatever its length.
 
     The best passage stands last, next to the question: small models read that place best.
 
     Args:
+        passages: best first.
         max_tokens: budget of the whole prompt, the chat template included.
+        numbers_first: whether a passage's number stands before it or behind it.
     """
     budget = min(max_tokens, runtime.context_length // 2)
-    texts: list[str] = []
-    used = runtime.count_tokens(Prompt(INSTRUCTIONS, (), _question(question)))
+    empty = Prompt(instructions(numbers_first=numbers_first), (), f"Question: {question}", numbers_first)
+    kept: list[PromptPassage] = []
+    used = runtime.count_tokens(empty)
     for passage in passages:
-        text = _numbered(passage)
-        used += runtime.count_text_tokens(text)
-        if used > budget and texts:
+        numbered = _numbered(passage, numbers_first)
+        used += runtime.count_text_tokens(numbered.text) + runtime.count_text_tokens(numbered.number)
+        if used > budget and kept:
             break
-        texts.append(text)
-    return Prompt(INSTRUCTIONS, tuple(reversed(texts)), _question(question))
+        kept.append(numbered)
+    return Prompt(empty.instructions, tuple(reversed(kept)), empty.question, numbers_first)
 
 
-def _numbered(passage: Passage) -> str:
-    """A passage below its document's name and those of its headings that its text does not begin with."""
-    section = [heading for heading in passage.section if not passage.text.startswith(heading)]
-    heading = " > ".join((passage.document_name, *section))
-    return f"[{passage.number}] {heading}\n{passage.text}\n\n"
+def unnumbered_prompt(chunks: Sequence[tuple[Document, Chunk]], *, numbers_first: bool) -> Prompt:
+    """Instructions and passages, word for word as `build_prompt` writes them for a question, without the question."""
+    passages = (
+        _plain(document.collection, document.id, document.name, chunk, numbers_first) for document, chunk in chunks
+    )
+    return Prompt(instructions(numbers_first=numbers_first), tuple(passages), "", numbers_first)
 
 
-def _question(question: str) -> str:
-    return f"Question: {question}"
+def _numbered(passage: Passage, numbers_first: bool) -> PromptPassage:
+    plain = _plain(passage.collection, passage.document_id, passage.document_name, passage, numbers_first)
+    number = f"[{passage.number}]\n" if numbers_first else f"[{passage.number}]\n\n"
+    return PromptPassage(plain.text, number, plain.owner)
+
+
+def _plain(
+    collection: str, document_id: str, document_name: str, found: Chunk | Passage, numbers_first: bool
+) -> PromptPassage:
+    """A passage below its document's name and those of its headings that its text does not begin with.
+
+    Nothing of it depends on the question, and it ends with a line's end, so that neither neighbour merges with it.
+    """
+    section = [heading for heading in found.section if not found.text.startswith(heading)]
+    heading = " > ".join((document_name, *section))
+    end = "\n\n" if numbers_first else "\n"
+    return PromptPassage(f"{heading}\n{found.text}{end}", owner=Owner(collection, document_id))

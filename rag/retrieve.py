@@ -10,11 +10,13 @@ from rag.events import Passage
 from rag.terms import terms, weighted_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from indexes import Index
     from indexes.types import Hit
     from ingest.embed import Embedder
+
+    OnCandidates = Callable[[Sequence[Hit]], None]
 
 # Logistic regression on two features of the best passages, fitted on 1,000 SQuAD 1.1 questions: half asked of a corpus
 # with their article, half of one without it. At 0.2 it turned away 91% of the latter and 1.6% of the former.
@@ -50,18 +52,28 @@ class Retriever:
         self._candidates = candidates
         self._dense_weight = dense_weight
 
-    def retrieve(self, question: str, collection: str, limit: int) -> Retrieval:
-        """The passages with the highest convex sum of min-max normalised scores (Bruch et al. 2023)."""
-        vector = self._embedder.embed_query(question)
+    def retrieve(
+        self, question: str, collection: str, limit: int, on_candidates: OnCandidates | None = None
+    ) -> Retrieval:
+        """The passages with the highest convex sum of min-max normalised scores (Bruch et al. 2023).
+
+        Args:
+            on_candidates: told at once what full text puts first, and what the fused scores do as soon as they are
+                known, so that something can be made ready for likely passages; it must not take long.
+        """
+        tell = on_candidates or (lambda _: None)
         candidates = max(self._candidates, limit)
-        dense = self._index.search_dense(collection, vector, candidates)
         text = self._index.search_text(collection, question, candidates)
+        tell(text[:limit])
+        vector = self._embedder.embed_query(question)
+        dense = self._index.search_dense(collection, vector, candidates)
         hits = {hit.chunk_id: hit for hit in (*dense, *text)}
         similarities = self._index.similarities(vector, list(hits))
         bm25 = {hit.chunk_id: hit.score for hit in text}
         fused = fuse(similarities, bm25, self._dense_weight)
         # `fused` knows only chunks that are still there: one deleted since the search is left out.
         best = sorted(fused, key=lambda chunk_id: (-fused[chunk_id], chunk_id))[:limit]
+        tell([hits[chunk_id] for chunk_id in best])
         passages = tuple(
             _passage(number, hits[chunk_id], fused[chunk_id], similarities[chunk_id])
             for number, chunk_id in enumerate(best, start=1)
