@@ -9,7 +9,7 @@ from rag.bench.prefix import WITHOUT
 from rag.bench.prompts import passages_of_demo
 from rag.bench.report import Figure
 from rag.bench.timing import interleave
-from serving.runtime import Completion, Prompt, SamplingParams
+from serving.runtime import Completion, Prompt, PromptPassage, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def lookup(contest: Contest) -> list[Figure]:
 def _gain(contest: Contest, one: Ours, task: _Task) -> Figure:
     contest.notify(f"{task.name}, with and without prompt lookup ({one.name})")
     prompts = [
-        one.runtime.encode(Prompt(task.question, (text + "\n\n",), task.question))
+        one.runtime.encode(Prompt(task.question, (PromptPassage(text + "\n\n"),), task.question)).token_ids
         for text in passages_of_demo()[:_NUM_PROMPTS]
     ]
     engines = [one.new_engine(speculation=speculation) for speculation in (True, False)]

@@ -64,12 +64,10 @@ def decode(contest: Contest, context: int) -> list[Figure]:
 def first_token_of_question(contest: Contest) -> list[Figure]:
     """Time to the first token of a prompt as `rag ask` makes it: of a new one, and with the instructions known."""
     runtime = contest.ours[0].runtime
-    prompt = demo_prompt(runtime, contest.bench.question_tokens)
-    ids = runtime.encode(prompt)
-    shared = runtime.encode(replace(prompt, passages=(), question=""))
-    num_instructions = next(place for place, pair in enumerate(zip(ids, shared, strict=False)) if pair[0] != pair[1])
-    known = _first_token(contest, ids, num_instructions)
-    return [*_first_token(contest, ids, 0), *(replace(one, note=f"{one.note}; {_WHOLE}") for one in known)]
+    encoded = runtime.encode(demo_prompt(runtime, contest.bench.question_tokens))
+    known = _first_token(contest, encoded.token_ids, encoded.num_instructions)
+    whole = _first_token(contest, encoded.token_ids, 0)
+    return [*whole, *(replace(one, note=f"{one.note}; {_WHOLE}") for one in known)]
 
 
 def first_token_of_prefix(contest: Contest) -> list[Figure]:
