@@ -94,18 +94,9 @@ class Readings:
         instructions = self._reuse.instructions(prompt.token_ids[: prompt.num_instructions])
         known = {text.key for text in (instructions, *texts) if text.states is not None}
         begun: list[Reading] = []
-        placed = []
-        if prompt.num_instructions:
-            text = self._wanted(instructions, instructions, call, begun)
-            placed.append(PlacedText(text, 0, 0, prompt.num_instructions, is_known=text.key in known))
-        for index, (passage, found) in enumerate(zip(prompt.passages, texts, strict=True)):
-            text = self._wanted(found, instructions, call, begun)
-            position, unrepaired = passage.start, reuse.repair_tokens if index else 0
-            for start, end in passage.ranges:
-                repaired = min(unrepaired, end - start)
-                placed.append(PlacedText(text, position, start, end - start, repaired, text.key in known))
-                position, unrepaired = position + end - start, unrepaired - repaired
-        return Layout(len(prompt.token_ids), placed, reuse.repair_share), begun
+        before = self._wanted(instructions, instructions, call, begun) if prompt.num_instructions else instructions
+        wanted = [self._wanted(text, instructions, call, begun) for text in texts]
+        return Layout.of(prompt, before, wanted, reuse, known), begun
 
     def read_aside(
         self, text: Text, instructions: Text, call: Call, listener: SimpleQueue[Text | Exception]

@@ -13,11 +13,11 @@ from serving.engine.passages import KeptLayout, digest_of
 from serving.states.types import Owner, StatesFormat, StatesKey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from serving.states.store import StateStore
+    from collections.abc import Container, Iterable, Sequence
 
     from serving.engine.batch import Runner
+    from serving.runtime import Reuse
+    from serving.states.store import StateStore
     from serving.states.types import KeptStates
 
 _MAX_INSTRUCTIONS = 16  # whose states are held; there are as many as there are ways of asking
@@ -123,6 +123,31 @@ class Layout:
             kept[text.position + text.num_repaired : text.end] = bytes([1]) * (text.num_tokens - text.num_repaired)
         kept[-1] = 0
         self.computed = [position for position in range(num_tokens) if not kept[position]]
+
+    @classmethod
+    def of(
+        cls,
+        prompt: PassagePrompt,
+        instructions: Text,
+        passages: Sequence[Text],
+        reuse: Reuse,
+        known: Container[StatesKey],
+    ) -> Layout:
+        """The layout of a prompt whose texts are these.
+
+        Args:
+            known: the keys of those that had states when the prompt came.
+        """
+        placed = []
+        if prompt.num_instructions:
+            placed.append(PlacedText(instructions, 0, 0, prompt.num_instructions, is_known=instructions.key in known))
+        for index, (passage, text) in enumerate(zip(prompt.passages, passages, strict=True)):
+            position, unrepaired = passage.start, reuse.repair_tokens if index else 0
+            for start, end in passage.ranges:
+                repaired = min(unrepaired, end - start)
+                placed.append(PlacedText(text, position, start, end - start, repaired, text.key in known))
+                position, unrepaired = position + end - start, unrepaired - repaired
+        return cls(len(prompt.token_ids), placed, reuse.repair_share)
 
     @property
     def ready(self) -> bool:
