@@ -16,6 +16,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Save = Annotated[Path | None, typer.Option("--save", help="Also keep the report in this file, for `rag bench diff`.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Bundled name, hub name, .gguf file or model folder.")]
 _COMMA = "several with commas between"
+Shape = Annotated[
+    str | None,
+    typer.Option(help=f"Models: bundled, or random weights in the shape qwen2.5-0.5b or qwen2.5-1.5b; {_COMMA}."),
+]
+Peers = Annotated[
+    str, typer.Option(help=f"Other engines: transformers, transformers float32, llama.cpp; {_COMMA}, or none.")
+]
+Kernels = Annotated[
+    bool | None,
+    typer.Option("--kernels/--no-kernels", help="Run ours on its own kernels, or on PyTorch's operators."),
+]
+_TTFT_GROUPS = "engine, ask, store"
 _GROUPS = "prefill, decode, ttft, concurrent, prefix, lookup, memory, profile"
 
 
@@ -25,10 +37,7 @@ def engine(
     formats: Annotated[
         str, typer.Option(help=f"Weight formats: int4, int8, bf16, float32; {_COMMA}.")
     ] = "int4,int8,bf16",
-    shape: Annotated[
-        str | None,
-        typer.Option(help=f"Models: bundled, or random weights in the shape qwen2.5-0.5b or qwen2.5-1.5b; {_COMMA}."),
-    ] = None,
+    shape: Shape = None,
     only: Annotated[str | None, typer.Option(help=f"What to measure: {_GROUPS}; {_COMMA}.")] = None,
     prompt_lengths: Annotated[str, typer.Option(help=f"Tokens to prefill; {_COMMA}.")] = "512,2048",
     contexts: Annotated[str, typer.Option(help=f"Tokens before those that are decoded; {_COMMA}.")] = "32,2048",
@@ -41,15 +50,10 @@ def engine(
     request_tokens: Annotated[int, typer.Option(min=8, help="Longest prompt of those that come together.")] = 384,
     answer_tokens: Annotated[int, typer.Option(min=3, help="Tokens of the answers to them.")] = 64,
     prefix_tokens: Annotated[int, typer.Option(min=16, help="Prompt that comes again with a new question.")] = 1500,
-    peers: Annotated[
-        str, typer.Option(help=f"Other engines: transformers, transformers float32, llama.cpp; {_COMMA}, or none.")
-    ] = "transformers,llama.cpp",
+    peers: Peers = "transformers,llama.cpp",
     model: Model = None,
     *,
-    kernels: Annotated[
-        bool | None,
-        typer.Option("--kernels/--no-kernels", help="Run ours on its own kernels, or on PyTorch's operators."),
-    ] = None,
+    kernels: Kernels = None,
     profile: Annotated[bool, typer.Option("--profile", help="Also show where the time of a step goes.")] = False,
     as_json: Json = False,
     save: Save = None,
@@ -74,9 +78,57 @@ def engine(
         request_tokens=request_tokens,
         answer_tokens=answer_tokens,
         prefix_tokens=prefix_tokens,
-        peers=() if peers == "none" else _words(peers),
+        peers=_peers(peers),
     )
     report = bench_engine(settings_of(ctx, model=model, kernels=kernels), bench, Output().note)
+    deliver(report, as_json=as_json, save=save, rows=True)
+
+
+@app.command()
+def ttft(
+    ctx: typer.Context,
+    shape: Shape = None,
+    only: Annotated[str | None, typer.Option(help=f"What to measure: {_TTFT_GROUPS}; {_COMMA}.")] = None,
+    passages: Annotated[str, typer.Option(help=f"Passages in a prompt; {_COMMA}.")] = "4,8",
+    passage_tokens: Annotated[int, typer.Option(min=1, help="Tokens of a passage, its heading included.")] = 256,
+    repair: Annotated[
+        str, typer.Option(help=f"First tokens of a reused passage, and share of the others, computed anew; {_COMMA}.")
+    ] = "0,8,16,32,16+0.15",
+    states_format: Annotated[str, typer.Option(help="How states are kept: int8 or bf16.")] = "int8",
+    kept: Annotated[int, typer.Option(min=1, help="Passages among whose kept states one is looked up.")] = 10_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Prompts for each figure, which is the median.")] = 5,
+    peers: Peers = "transformers,llama.cpp",
+    model: Model = None,
+    *,
+    kernels: Kernels = None,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Time to the first token with kept states of passages, in memory and on disk, and without them.
+
+    The limit is what it takes to read the states from memory once, and to compute with nothing before them the tokens
+    that are computed anyway: numbers, question and template, and those that are repaired.
+    """
+    from serving.threads import share_cores
+
+    share_cores()
+    from rag.bench.render import deliver
+    from rag.bench.ttft.bench import bench_ttft
+    from rag.bench.ttft.plan import GROUPS, TtftBench, parse_repair
+    from rag.console import Output
+
+    bench = TtftBench(
+        shapes=_words(shape or ""),
+        groups=GROUPS if only is None else _words(only),
+        passages=_numbers("--passages", passages),
+        passage_tokens=passage_tokens,
+        repairs=tuple(parse_repair(word) for word in _words(repair)),
+        states_format=states_format,
+        repeats=repeats,
+        peers=_peers(peers),
+        num_kept=kept,
+    )
+    report = bench_ttft(settings_of(ctx, model=model, kernels=kernels), bench, Output().note)
     deliver(report, as_json=as_json, save=save, rows=True)
 
 
@@ -107,6 +159,10 @@ def settings_of(ctx: typer.Context, **flags: str | bool | None) -> Settings:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+
+
+def _peers(text: str) -> tuple[str, ...]:
+    return () if text == "none" else _words(text)
 
 
 def _numbers(option: str, text: str) -> tuple[int, ...]:

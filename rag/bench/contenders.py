@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import torch
+
     from rag.bench.workload import Served, Workload
     from serving.models.prepared import PreparedModel
 
@@ -44,6 +46,13 @@ class Subject:
     max_tokens: int
     use_kernels: bool = True
     kv_format: str = "auto"
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device that is meant."""
+        import torch
+
+        return torch.device("cuda" if self.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 class Contender(Protocol):

@@ -9,29 +9,27 @@ from typing import TYPE_CHECKING, Any
 
 from rag.bench.compare import Contest
 from rag.bench.concurrent import concurrent
-from rag.bench.contenders import LLAMA_CPP, LLAMA_CPP_8_BITS, Subject, contender_names, load_contender, why_missing
+from rag.bench.contenders import LLAMA_CPP, LLAMA_CPP_8_BITS, contender_names, load_contender
 from rag.bench.gguf_files import main_type
 from rag.bench.limits import Limits, product_format, state_format
 from rag.bench.lookup import lookup
 from rag.bench.machine import Machine, describe_machine, measure_machine
 from rag.bench.memory import peak_memory
+from rag.bench.opened import open_subject
 from rag.bench.ours import Ours
-from rag.bench.plan import BUNDLED
 from rag.bench.prefix import cost_of_prefix_cache
 from rag.bench.products import large_products
 from rag.bench.profile import profile
 from rag.bench.report import Report
-from rag.bench.shapes import SHAPES, shape_file
 from rag.bench.speeds import decode, first_token_of_prefix, first_token_of_question, prefill
 from rag.bench.twin import TWIN_TYPE
-from rag.errors import RagError
 from serving.engine.quantize import WeightFormat
-from serving.models.fetch import BUNDLED_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rag.bench.contenders import Contender
+    from rag.bench.opened import OpenedModel
     from rag.bench.plan import EngineBench
     from rag.bench.report import Figure
     from rag.config import Settings
@@ -41,20 +39,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One model and those who run it.
+    """One model, and the names of those who run it."""
 
-    Attributes:
-        label: what it was asked for as.
-        names: of the contenders.
-        missing: peers that are left out, each with the reason.
-        learned: whether its answers mean anything.
-    """
-
-    label: str
-    subject: Subject
+    opened: OpenedModel
     names: tuple[str, ...]
-    missing: tuple[str, ...]
-    learned: bool
 
 
 def bench_engine(settings: Settings, bench: EngineBench, notify: Notify) -> Report:
@@ -72,52 +60,26 @@ def bench_engine(settings: Settings, bench: EngineBench, notify: Notify) -> Repo
         machine, found, profiled = _measure(entry, bench, machine, notify)
         gc.collect()
         if "memory" in bench.groups:
-            found += peak_memory(entry.subject, entry.names, notify)
-        label = f"{entry.label}: " if len(entries) > 1 else ""
+            found += peak_memory(entry.opened.subject, entry.names, notify)
+        label = f"{entry.opened.label}: " if len(entries) > 1 else ""
         figures += [replace(figure, name=label + figure.name) for figure in found]
         rows += [{**row, "step": label + row["step"]} for row in profiled]
-        if "lookup" in bench.groups and not entry.learned:
-            warnings.append(f"{entry.label} quotes nothing: prompt lookup was not measured with it")
+        if "lookup" in bench.groups and not entry.opened.learned:
+            warnings.append(f"{entry.opened.label} quotes nothing: prompt lookup was not measured with it")
     return Report(
         command="bench engine",
         machine=machine or describe_machine(),
         settings=_settings(entries, bench),
         figures=tuple(figures),
-        missing_peers=tuple(dict.fromkeys(reason for entry in entries for reason in entry.missing)),
+        missing_peers=tuple(dict.fromkeys(reason for entry in entries for reason in entry.opened.missing)),
         warnings=tuple(warnings),
         rows=tuple(rows),
     )
 
 
 def _open(settings: Settings, bench: EngineBench, shape: str | None, notify: Notify) -> _Entry:
-    import torch
-
-    from serving.models.load import open_model
-
-    name = BUNDLED_NAME if shape == BUNDLED else settings.model
-    if shape in SHAPES:
-        name = str(shape_file(SHAPES[shape], settings.models_folder, notify))
-    model = open_model(name, settings.models_folder, notify)
-    if bench.max_tokens > model.config.max_position:
-        raise RagError(
-            f"{model.name} reads {model.config.max_position} tokens at once, this needs {bench.max_tokens}; "
-            "measure shorter prompts and contexts"
-        )
-    reasons = {peer: why_missing(peer, model) for peer in bench.peers}
-    present = [peer for peer, reason in reasons.items() if reason is None]
-    subject = Subject(
-        model,
-        settings.models_folder,
-        settings.device,
-        settings.num_threads or torch.get_num_threads(),
-        bench.max_tokens,
-        settings.kernels,
-        settings.kv_format,
-    )
-    missing = tuple(reason for reason in reasons.values() if reason is not None)
-    return _Entry(
-        shape or model.name, subject, contender_names(bench.formats, present, model), missing, shape not in SHAPES
-    )
+    opened = open_subject(settings, shape, bench.peers, bench.max_tokens, notify)
+    return _Entry(opened, contender_names(bench.formats, opened.peers, opened.subject.model))
 
 
 def _measure(
@@ -131,7 +93,7 @@ def _measure(
     with ExitStack() as loaded:
         contenders: list[Contender] = []
         for name in entry.names:
-            contenders.append(load_contender(name, entry.subject, notify))
+            contenders.append(load_contender(name, entry.opened.subject, notify))
             loaded.callback(contenders[-1].close)
         ours = [one for one in contenders if isinstance(one, Ours)]
         if machine is None:
@@ -141,7 +103,7 @@ def _measure(
             machine = measure_machine(ours[0].model.device, wanted)
         limits = {one.name: Limits.of(one.model, machine) for one in ours}
         contest = Contest(bench, contenders, machine, limits, notify)
-        figures = _figures(contest, entry.learned)
+        figures = _figures(contest, entry.opened.learned)
         rows = profile(contest) if "profile" in bench.groups else []
         return machine, figures, rows
 
@@ -166,7 +128,7 @@ def _figures(contest: Contest, learned: bool) -> list[Figure]:
 
 def _settings(entries: Sequence[_Entry], bench: EngineBench) -> dict[str, Any]:
     return {
-        "models": [entry.subject.model.path.name for entry in entries],
+        "models": [entry.opened.subject.model.path.name for entry in entries],
         "formats": list(bench.formats),
         "groups": list(bench.groups),
         "prompt_lengths": list(bench.prompt_lengths),
@@ -185,4 +147,4 @@ def _settings(entries: Sequence[_Entry], bench: EngineBench) -> dict[str, Any]:
 def _types_of_llama(entry: _Entry) -> str:
     """In which types llama.cpp held the weights."""
     also = f" ({TWIN_TYPE} beside int8)" if LLAMA_CPP_8_BITS in entry.names else ""
-    return main_type(entry.subject.model.path) + also
+    return main_type(entry.opened.subject.model.path) + also

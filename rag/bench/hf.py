@@ -28,8 +28,7 @@ class Transformers:
     def __init__(self, name: str, subject: Subject, weight_format: WeightFormat) -> None:
         torch.set_num_threads(subject.num_threads)
         self.name = name
-        use_gpu = subject.device != "cpu" and torch.cuda.is_available()
-        self._device = torch.device("cuda" if use_gpu else "cpu")
+        self._device = subject.torch_device
         self._model = load_causal_lm(subject.model, weight_format.activation_dtype).to(self._device)
         self._states: Any = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import llama_cpp
@@ -55,6 +56,12 @@ class LlamaCpp:
         self._llama.reset()
         if known:
             self._llama.eval(known)
+
+    def keep_common(self, token_ids: Sequence[int]) -> None:
+        """Keeps of the last prompt what the next one begins with: the prompt cache of one slot."""
+        held = self._llama.input_ids[: self._llama.n_tokens].tolist()
+        alike = (one == other for one, other in zip(held, token_ids, strict=False))
+        self._llama.n_tokens = sum(takewhile(bool, alike))
 
     def first_token(self, token_ids: Sequence[int]) -> None:
         """See `Contender`."""

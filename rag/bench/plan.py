@@ -54,10 +54,10 @@ class EngineBench:
 
     def __post_init__(self) -> None:
         formats = tuple(str(weight_format) for weight_format in WeightFormat)
-        _check_known("the weight formats to measure", self.formats, formats)
-        _check_known("the groups to measure", self.groups, GROUPS)
+        check_known("the weight formats to measure", self.formats, formats)
+        check_known("the groups to measure", self.groups, GROUPS)
         if self.shapes:
-            _check_known("the shapes to measure", self.shapes, (BUNDLED, *SHAPES))
+            check_known("the shapes to measure", self.shapes, (BUNDLED, *SHAPES))
 
     @property
     def max_tokens(self) -> int:
@@ -75,7 +75,12 @@ class EngineBench:
         return max(lengths[group] for group in self.groups) + _SPARE_TOKENS
 
 
-def _check_known(what: str, asked: tuple[str, ...], known: tuple[str, ...]) -> None:
+def check_known(what: str, asked: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Refuses what is not known, and nothing at all.
+
+    Raises:
+        RagError: something asked for is unknown, or nothing is asked for.
+    """
     unknown = [name for name in asked if name not in known]
     if unknown or not asked:
         raise RagError(f"{what}: {', '.join(map(repr, unknown)) or 'none'}; there are {', '.join(known)}")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LOWER_IS_BETTER = frozenset({"s", "MB", "% wrong", "nats", "perplexity"})  # of every other unit, more is better
+# Of every other unit, more is better.
+LOWER_IS_BETTER = frozenset({"s", "ms", "MB", "times as long", "% wrong", "nats", "perplexity"})
 
 
 @dataclass(frozen=True, slots=True)
