@@ -202,6 +202,11 @@ def find_support(sentence: str, question: str, passage: Passage, weights: dict[s
     return best
 
 
+def without_markers(text: str) -> str:
+    """An answer without the numbers of passages in it."""
+    return _MARKER.sub("", text)
+
+
 def sentence_spans(text: str) -> list[tuple[int, int]]:
     """Where the sentences and lines of a text begin and end, in characters, white space left out."""
     spans, start = [], 0

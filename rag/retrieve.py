@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.events import Passage
-from rag.terms import terms, weighted_share
+from rag.terms import rarity, terms, weighted_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,10 +99,7 @@ class Retriever:
         """Inverse document frequency of terms in the collection, as in BM25; never zero."""
         names = sorted(set(wanted))
         num_chunks, frequencies = self._index.document_frequency(collection, names)
-        return {
-            term: math.log1p((num_chunks - frequencies[term] + 0.5) / (frequencies[term] + 0.5)) + 1e-6
-            for term in names
-        }
+        return {term: rarity(num_chunks, frequencies[term]) for term in names}
 
 
 def fuse(similarities: Mapping[int, float], bm25: Mapping[int, float], dense_weight: float) -> dict[int, float]:

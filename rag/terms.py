@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,18 @@ STOP_WORDS = frozenset(
 
 def terms(text: str) -> list[str]:
     """Content words and numbers in order, lower case, without stop words and common endings."""
-    words = (word.casefold().replace("’", "'").removesuffix("'s") for word in _WORD.findall(text))
-    return [stem(word) for word in words if word not in STOP_WORDS]
+    return [term for _, term in words(text)]
+
+
+def words(text: str) -> list[tuple[str, str]]:
+    """The same, each behind the word as it is written."""
+    plain = ((word, word.casefold().replace("’", "'").removesuffix("'s")) for word in _WORD.findall(text))
+    return [(word, stem(lower)) for word, lower in plain if lower not in STOP_WORDS]
+
+
+def rarity(num_texts: int, num_with: int) -> float:
+    """Inverse document frequency, as in BM25, of a term that so many of the texts hold; never zero."""
+    return math.log1p((num_texts - num_with + 0.5) / (num_with + 0.5)) + 1e-6
 
 
 def numbers(text: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""`rag eval …`: how well questions are answered, and what rounding the model costs."""
+"""`rag eval …`: how well questions are answered, and what rounding the model or reusing states costs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from rag.bench.cli import Json, Model, Save, settings_of
 
-app = typer.Typer(help="Measure the quality of answers and of weight formats.", no_args_is_help=True)
+app = typer.Typer(help="Measure the quality of answers, of weight formats and of reused states.", no_args_is_help=True)
 
 _COMMA = "several with commas between"
 
@@ -65,6 +65,46 @@ def quantization(
     asked = QuantizationEval(_words(formats), _words(kv_formats), text, tokens, repeats=repeats)
     report = eval_quantization(settings_of(ctx, model=model), asked, Output().note)
     deliver(report, as_json=as_json, save=save, rows=True, figures=False)
+
+
+@app.command()
+def fidelity(
+    ctx: typer.Context,
+    questions: Annotated[int, typer.Option(min=1, help="How many to ask.")] = 40,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of questions with known answers: SQuAD's format, or as for `rag eval answers`.",
+            show_default="made from the collection's sentences",
+        ),
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", help="Documents to ask.", show_default="as set")
+    ] = None,
+    passages: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Passages for each question.", show_default="top_k")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another one draws other questions.")] = 0,
+    model: Model = None,
+    *,
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Keep the chosen setting for the model in config.toml.")
+    ] = True,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Answers from reused passage states beside those of full prefill, and the repair that the model needs."""
+    from rag.bench.render import deliver
+    from rag.console import Output
+    from rag.eval.fidelity import FidelityEval, eval_fidelity
+
+    asked = FidelityEval(questions, data, collection, passages, seed, write)
+    report, chosen = eval_fidelity(settings_of(ctx, model=model), asked, Output().note)
+    deliver(report, as_json=as_json, save=save, rows=True, figures=False)
+    if as_json:
+        Output().say(chosen)
+    else:
+        Output().out.print(chosen, markup=False)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -59,12 +59,25 @@ def load_questions(path: Path) -> tuple[Question, ...]:
     Raises:
         RagError: the file cannot be read, or says something else than questions; the message says where.
     """
+    return parse_questions(path, read_json(path))
+
+
+def read_json(path: Path) -> Any:
+    """What is in a file of questions, of whatever format.
+
+    Raises:
+        RagError: the file cannot be read, or is not JSON.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RagError(f"{path}: the questions cannot be read ({error.strerror})") from error
     except ValueError as error:
         raise RagError(f"{path}: not JSON ({error})") from error
+
+
+def parse_questions(path: Path, content: Any) -> tuple[Question, ...]:
+    """The questions of a file's JSON; raises as `load_questions` does."""
     entries = content.get("questions") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise RagError(f'{path}: no questions; it must hold {{"questions": [{{"id": ..., "question": ...}}, ...]}}')
