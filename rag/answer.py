@@ -118,7 +118,9 @@ class _Answer:
     def _stream(self, runtime: Runtime, prompt: Prompt, citations: CitationStream) -> Iterator[AnswerEvent]:
         settings = self._settings
         completion: Completion | None = None
-        pieces = runtime.stream(prompt, settings.sampling, self._stop, settings.timeout_s)
+        pieces = runtime.stream(
+            prompt, settings.sampling, self._stop, settings.timeout_s, reuse=settings.reuse_for(runtime.name)
+        )
         for piece in pieces:
             if isinstance(piece, TextPiece):
                 yield from self._timed(citations.push(piece.text))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 from rag.answer import AskSettings, answer
 from rag.config import load_settings
-from rag.prompt import instructions
+from rag.opened import OpenedOnce
+from rag.prompt import instructions, unnumbered_prompt
 from serving.runtime import SamplingParams
 from serving.threads import share_cores
 
@@ -17,52 +17,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from indexes import Index
-    from indexes.types import Chunk, CollectionInfo, Document
+    from indexes.types import Chunk, Document, Hit
     from ingest.embed import Embedder
     from ingest.events import IngestEvent
     from rag.config import Settings
     from rag.events import AnswerEvent, Passage
     from rag.retrieve import Retriever
+    from rag.states import StatesEvent
+    from rag.status import Status
     from serving.models.prepared import PreparedModel
     from serving.models.tokenizer import Tokenizer
     from serving.native import NativeRuntime
+    from serving.states.store import StateStore
 
     Notify = Callable[[str], None]
-
-T = TypeVar("T")
-
-
-class _OpenedOnce(Generic[T]):
-    """A property that is made at its first use, by one thread, and kept until `close`.
-
-    Each has a lock of its own: while a model is fetched, the index can be used.
-    """
-
-    def __init__(self, make: Callable[[Rag], T]) -> None:
-        self._make = make
-        self._name = make.__name__
-        self.__doc__ = make.__doc__
-
-    def __get__(self, rag: Rag, owner: type[Rag]) -> T:
-        with rag.locks.setdefault(self._name, threading.RLock()):
-            if self._name not in rag.opened:
-                rag.opened[self._name] = self._make(rag)
-            value: T = rag.opened[self._name]
-            return value
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """What is there: index, models, and whether they are loaded."""
-
-    home: Path
-    collections: tuple[CollectionInfo, ...]
-    index_bytes: int
-    generation: int
-    model: str
-    weight_format: str
-    model_found: bool
-    model_loaded: bool
 
 
 class Rag:
@@ -86,6 +54,7 @@ class Rag:
         self._notify = notify or (lambda _: None)
         self.opened: dict[str, Any] = {}
         self.locks: dict[str, threading.RLock] = {}
+        self._swept_at: int | None = None  # the index's generation then
 
     @classmethod
     def open(cls, home: Path | None = None, settings: Settings | None = None, notify: Notify | None = None) -> Self:
@@ -102,35 +71,35 @@ class Rag:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @_OpenedOnce
+    @OpenedOnce
     def index(self) -> Index:
         """What is stored; opening it does not load a model."""
         from indexes import Index
 
         return Index.open(self.settings.index_folder)
 
-    @_OpenedOnce
+    @OpenedOnce
     def embedder(self) -> Embedder:
         """The embedding model, loaded at its first text."""
         from ingest.embed import Embedder
 
         return Embedder(self.settings.embedding_model)
 
-    @_OpenedOnce
+    @OpenedOnce
     def model(self) -> PreparedModel:
         """The LLM on disk, fetched if it is not there; its weights are not loaded."""
         from serving.models.load import open_model
 
         return open_model(self.settings.model, self.settings.models_folder, self._notify)
 
-    @_OpenedOnce
+    @OpenedOnce
     def tokenizer(self) -> Tokenizer:
         """The LLM's tokenizer, which measures chunks."""
         from serving.models.load import load_tokenizer
 
         return load_tokenizer(self.model)
 
-    @_OpenedOnce
+    @OpenedOnce
     def retriever(self) -> Retriever:
         """Searches the index; checks that its vectors are the embedding model's."""
         from rag.retrieve import Retriever
@@ -143,30 +112,20 @@ class Rag:
             dense_weight=self.settings.dense_weight,
         )
 
-    @_OpenedOnce
+    @OpenedOnce
+    def states(self) -> StateStore:
+        """Kept states of passages; opening it loads no model."""
+        from rag.states import open_store
+
+        return open_store(self.settings, self.index)
+
+    @OpenedOnce
     def runtime(self) -> NativeRuntime:
         """The LLM, loaded."""
-        from serving.engine.options import EngineOptions
-        from serving.models.load import load_runtime
+        from rag.load import load
 
-        settings = self.settings
-        return load_runtime(
-            self.model,
-            settings.weight_format,
-            notify=self._notify,
-            device=settings.device,
-            num_threads=settings.num_threads,
-            kv_format=settings.kv_format,
-            use_kernels=settings.kernels,
-            options=EngineOptions(
-                kv_budget_bytes=settings.kv_cache_mb << 20,
-                max_running=settings.max_running,
-                max_queue=settings.max_queue,
-                prefix_cache=settings.prefix_cache,
-                speculation=settings.speculation,
-                naive=settings.naive,
-            ),
-        )
+        self._sweep_states()
+        return load(self.model, self.states, self.settings, self._notify)
 
     def ingest(
         self,
@@ -175,32 +134,57 @@ class Rag:
         collection: str | None = None,
         cancel: threading.Event | None = None,
         upload_name: str | None = None,
-    ) -> Iterator[IngestEvent]:
+    ) -> Iterator[IngestEvent | StatesEvent]:
         """Brings files and folders into a collection, and says how it goes; see `ingest.events`.
+
+        With the setting `states` at-ingest, the collection's passages then get the states that they lack.
 
         Args:
             upload_name: for a single file that came over the network: the name it is known by.
         """
-        from ingest.extract.sandbox import ExtractLimits
-        from ingest.pipeline import IngestSettings, ingest
+        from rag.states import then_states
+
+        events = self.read(paths, collection=collection, cancel=cancel, upload_name=upload_name)
+        if self.settings.states == "at-ingest":
+            return then_states(events, lambda: self.compute_states(collection, cancel))
+        return events
+
+    def read(
+        self,
+        paths: Sequence[Path],
+        *,
+        collection: str | None = None,
+        cancel: threading.Event | None = None,
+        upload_name: str | None = None,
+    ) -> Iterator[IngestEvent]:
+        """As `ingest`, whatever the setting; for a caller who has states computed when it suits."""
+        from ingest.pipeline import ingest
+        from rag.load import ingest_settings
 
         self.index.require_identity(self.embedder.identity)
-        settings = self.settings
-        limits = ExtractLimits(
-            memory_bytes=settings.extract_memory_mb << 20,
-            stall_s=settings.extract_stall_s,
-            total_s=settings.extract_timeout_s,
-        )
         yield from ingest(
             paths,
             collection=collection or self.settings.collection,
             index=self.index,
             embedder=self.embedder,
             token_offsets=self.tokenizer.token_offsets,
-            settings=IngestSettings(settings.chunk_tokens, settings.chunk_overlap, limits),
+            settings=ingest_settings(self.settings),
             cancel=cancel,
             upload_name=upload_name,
         )
+        self._sweep_states()
+
+    def compute_states(
+        self, collection: str | None = None, cancel: threading.Event | None = None
+    ) -> Iterator[StatesEvent]:
+        """Computes the states that a collection's passages lack; see `rag.states`.
+
+        Questions go first; what there is when it is cancelled stays.
+        """
+        from rag.states import ReadingAhead
+
+        reading = ReadingAhead(self.index, self.runtime, self.states, self.settings, cancel)
+        yield from reading.events(collection or self.settings.collection)
 
     def reembed(self, on_progress: Callable[[int, int], None] | None = None) -> int:
         """Replaces every stored vector by the embedding model's in use; how many there were.
@@ -246,7 +230,8 @@ class Rag:
             numbers_first=settings.numbers_first,
             reuse_for=settings.reuse_for,
         )
-        return answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel)
+        self._sweep_states()
+        return answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel, self._prefetch)
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """What is stored in a collection, or in all of them."""
@@ -272,27 +257,32 @@ class Rag:
 
     def delete(self, document_id: str, collection: str | None = None) -> Document:
         """Removes a document and everything made from it."""
-        return self.index.delete(document_id, collection)
+        from serving.states.types import Owner
+
+        document = self.index.delete(document_id, collection)
+        self.states.delete(Owner(document.collection, document.id))
+        return document
 
     def verify(self) -> list[str]:
-        """What is wrong with the index, a line each; nothing when all is well."""
-        return self.index.verify()
+        """What is wrong with the index and with the states made from it, a line each; nothing when all is well.
+
+        States that outlive their document, as a crash may leave them, are named until `repair`, or the next question
+        or ingest, removes them.
+        """
+        from rag.states import orphans
+
+        return [*self.index.verify(), *orphans(self.states, self.index), *self.states.verify()]
+
+    def repair(self) -> None:
+        """Makes everything derived from the documents anew, and removes what belongs to none."""
+        self.index.repair()
+        self._sweep_states(always=True)
 
     def status(self) -> Status:
         """What is there."""
-        from serving.models.load import find_model
+        from rag.status import status_of
 
-        folder = self.settings.index_folder
-        return Status(
-            home=self.settings.home,
-            collections=tuple(self.index.collections()),
-            index_bytes=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
-            generation=self.index.generation,
-            model=self.settings.model,
-            weight_format=self.settings.weight_format,
-            model_found=find_model(self.settings.model, self.settings.models_folder) is not None,
-            model_loaded="runtime" in self.opened,
-        )
+        return status_of(self)
 
     def warm_up(self) -> None:
         """Loads both models and computes the instructions' states, so that the first question waits for nothing."""
@@ -306,6 +296,22 @@ class Rag:
     def close(self) -> None:
         """Closes the index and frees the models; what is used afterwards is opened again."""
         opened, self.opened = self.opened, {}
-        for name in ("runtime", "index"):
+        for name in ("runtime", "states", "index"):  # each uses those behind it
             if name in opened:
                 opened[name].close()
+
+    def _prefetch(self, hits: Sequence[Hit]) -> None:
+        """Has states of passages that a prompt is likely to hold brought into memory, if the model is loaded."""
+        runtime: NativeRuntime | None = self.opened.get("runtime")
+        if runtime is not None and self.settings.reuse_for(runtime.name) is not None:
+            found = [(hit.document, hit.chunk) for hit in hits]
+            runtime.prefetch(unnumbered_prompt(found, numbers_first=self.settings.numbers_first))
+
+    def _sweep_states(self, *, always: bool = False) -> None:
+        """Deletes the states of documents that are gone, whoever removed them, if the index has changed since."""
+        from rag.states import sweep
+
+        generation = self.index.generation
+        if always or generation != self._swept_at:
+            sweep(self.states, self.index)
+            self._swept_at = generation

@@ -168,11 +168,16 @@ class Settings(BaseSettings):
         """Where passages' states are kept."""
         return self.home / "states"
 
+    @property
+    def states_obstacle(self) -> str:
+        """Which setting forbids states of passages to be kept and reused; empty when none does."""
+        return "states is off" if self.states == "off" else "naive is on" if self.naive else ""
+
     def reuse_for(self, model_name: str) -> Reuse | None:
         """How a model uses kept states: as set, else as measured for it, else with the default's care; None: not."""
         choice = self.reuse.get(model_name, ReuseChoice(Reuse().repair_tokens, Reuse().repair_share))
         is_set = self.repair_tokens is not None or self.repair_share is not None
-        if self.states == "off" or not (choice.states or is_set):
+        if self.states_obstacle or not (choice.states or is_set):
             return None
         tokens = choice.repair_tokens if self.repair_tokens is None else self.repair_tokens
         return Reuse(tokens, choice.repair_share if self.repair_share is None else self.repair_share)
@@ -205,6 +210,8 @@ def _conflict(settings: Settings) -> str | None:
         return f"chunk_overlap ({settings.chunk_overlap}) must be smaller than chunk_tokens ({settings.chunk_tokens})"
     if settings.states == "at-ingest" and not settings.states_disk_mb:
         return "states at-ingest needs disk space to keep them: set states_disk_mb above 0"
+    if settings.states == "at-ingest" and settings.naive:
+        return "states at-ingest keeps states and naive keeps nothing: set one of them otherwise"
     return None
 
 
@@ -253,7 +260,7 @@ def write_setting(home: Path, name: str, value: str) -> Any:
     return parsed
 
 
-def unset(home: Path, name: str) -> None:
+def unset_setting(home: Path, name: str) -> None:
     """Takes one value out of `config.toml`, so that the default holds again.
 
     Raises:

@@ -18,10 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from indexes.types import Chunk, Document
-    from rag.app import Status
     from rag.events import AnswerEvent, Citation, Cost, Passage
-    from serving.models.memory import ModelMemory
-    from serving.models.prepared import PreparedModel
 
 _QUOTE_CHARACTERS = 220
 _ENDINGS = {
@@ -197,42 +194,15 @@ def print_document(out: Console, document: Document, chunks: Sequence[Chunk]) ->
         out.print(escape(_indented(chunk.text)) + "\n")
 
 
-def print_status(out: Console, status: Status) -> None:
-    """What is there, a line each."""
-    out.print(f"home    {status.home}", markup=False)
-    out.print(f"index   {size(status.index_bytes)}, generation {status.generation}", markup=False)
-    for collection in status.collections:
-        counts = f"{collection.num_documents} documents, {collection.num_chunks} chunks"
-        out.print(f"        {collection.name}: {counts}, {collection.num_tokens} tokens", markup=False)
-    there = "on this machine" if status.model_found else "not fetched yet: `rag models pull`"
-    out.print(f"model   {status.model} ({status.weight_format}), {there}", markup=False)
-
-
-def print_model(out: Console, model: PreparedModel, memory: ModelMemory, kv_cache_mb: int) -> None:
-    """A model's shape and the memory that it needs in each format."""
-    config = model.config
-    out.print(f"{model.name}  {model.path}", markup=False)
-    shape = f"{config.num_layers} layers, width {config.hidden_size}, {config.num_heads} heads"
-    out.print(f"{config.architecture}, {config.num_parameters / 1e6:.0f} M parameters: {shape}", markup=False)
-    out.print(f"context {config.max_position} tokens, vocabulary {config.vocab_size}", markup=False)
-    where = "the project's kernels" if memory.on_kernels else "PyTorch"
-    for weight_format, need in memory.formats.items():
-        chosen = f"  (in use, on {where})" if weight_format == memory.in_use else ""
-        states = f"states {size(need.kv_bytes_per_token * 1000)} per 1,000 tokens"
-        out.print(f"{weight_format:<8} weights {size(need.weight_bytes)}, {states}{chosen}", markup=False)
-    if not memory.on_kernels and memory.reason:
-        out.print(f"kernels  not in use: {memory.reason}", markup=False, highlight=False)
-    free = "" if memory.available_bytes is None else f"; {size(memory.available_bytes)} of memory are free"
-    out.print(f"states   {size(kv_cache_mb << 20)} at most (kv_cache_mb){free}", markup=False)
-
-
 def cost_line(cost: Cost) -> str:
     """What an answer cost, in one line."""
     parts = [] if cost.ttft_s is None else [f"first token {cost.ttft_s:.2f} s"]
     if cost.tokens_per_s is not None:
         parts.append(f"{cost.tokens_per_s:.0f} tokens/s")
     if cost.prompt_tokens:
-        parts.append(f"{cost.prompt_tokens} prompt tokens, {cost.cached_tokens} cached")
+        repaired = f", {cost.repaired_tokens} repaired" if cost.repaired_tokens else ""
+        shares = f"{cost.cached_tokens} cached{repaired}, {cost.computed_tokens} computed"
+        parts.append(f"{cost.prompt_tokens} prompt tokens: {shares}")
         parts.append(f"{cost.completion_tokens} answer tokens")
     if cost.drafted_tokens:
         parts.append(f"{cost.accepted_tokens} of {cost.drafted_tokens} drafted tokens accepted")

@@ -18,12 +18,14 @@ from ingest.events import (
     FileStarted,
     Finished,
 )
+from rag.states import StatesDone, StatesProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ingest.events import IngestEvent
     from rag.console import Output
+    from rag.states import StatesEvent
 
 _STAGES = {"extract": "reading", "chunk": "cutting", "embed": "embedding", "write": "writing"}
 _BAR_WIDTH = 24
@@ -39,11 +41,15 @@ class IngestView:
         self._drawn_at = 0.0
         self.finished: Finished | None = None
 
-    def show(self, events: Iterable[IngestEvent]) -> None:
+    def show(self, events: Iterable[IngestEvent | StatesEvent]) -> None:
         """Takes a whole stream of events."""
         for event in events:
             if self._output.as_json:
                 self._output.json({"type": event.type, **asdict(event)})
+            elif isinstance(event, StatesProgress):
+                self._draw(event.done, event.total, f"passages read for good: {_name(event.path)}")
+            elif isinstance(event, StatesDone):
+                self._output.say(states_summary(event))
             else:
                 self._show(event)
             if isinstance(event, Finished):
@@ -55,10 +61,10 @@ class IngestView:
                 self._total = event.num_files
             case FileStarted():
                 self._number = event.number
-                self._draw(event.path, "reading")
+                self._draw_file(event.path, "reading")
             case FileProgress():
                 share = f" {event.done}/{event.total}" if event.total else ""
-                self._draw(event.path, _STAGES[event.stage] + share)
+                self._draw_file(event.path, _STAGES[event.stage] + share)
             case FileDone():
                 if event.outcome != "unchanged":
                     self._output.say(
@@ -73,13 +79,16 @@ class IngestView:
                 self._output.clear_note()
                 self._output.out.print(summary(event))
 
-    def _draw(self, path: str, doing: str) -> None:
+    def _draw_file(self, path: str, doing: str) -> None:
+        self._draw(self._number - 1, self._total, f"{_name(path)}: {doing}", shown=self._number)
+
+    def _draw(self, done: int, total: int, doing: str, *, shown: int | None = None) -> None:
         if time.monotonic() - self._drawn_at < _REDRAW_S:
             return
         self._drawn_at = time.monotonic()
-        filled = round(_BAR_WIDTH * (self._number - 1) / max(self._total, 1))
+        filled = round(_BAR_WIDTH * done / max(total, 1))
         bar = "━" * filled + "─" * (_BAR_WIDTH - filled)
-        self._output.note(f"{bar} {self._number}/{self._total} {_name(path)}: {doing}")
+        self._output.note(f"{bar} {done if shown is None else shown}/{total} {doing}")
 
 
 def summary(event: Finished) -> str:
@@ -95,6 +104,13 @@ def summary(event: Finished) -> str:
     said = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing found"
     end = "stopped: " if event.cancelled else ""
     return f"{end}{said}; {event.num_chunks} chunks written in {event.elapsed_s:.1f} s"
+
+
+def states_summary(event: StatesDone) -> str:
+    """What became of a collection's states, in one line."""
+    said = f"states    {event.num_computed} passages read for good, {event.num_kept} were before"
+    left = f"; {event.num_left} are not: {event.reason}" if event.num_left else ""
+    return f"{said}{left}; {event.elapsed_s:.1f} s"
 
 
 def _name(path: str) -> str:

@@ -104,7 +104,7 @@ async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Respo
         temperature=body.temperature,
         top_k=body.top_k,
     )
-    stream = services.answers.start(lambda cancel: start(cancel=cancel))
+    stream = services.answers.start(lambda cancel: services.metrics.watched(start(cancel=cancel)))
     if body.stream:
         return AnswerResponse(stream, html=body.render == "html")
     try:

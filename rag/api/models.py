@@ -120,7 +120,9 @@ class JobView(BaseModel):
     collection: str
     name: str = Field(description="The file's name, for display.")
     state: JobState
-    stage: str = Field(description="What is being done: extract, chunk, embed or write.")
+    stage: str = Field(
+        description="What is being done: extract, chunk, embed, write, or states, when the document can be found."
+    )
     progress: Progress | None = Field(description="Within the stage, while the job runs.")
     document_id: str | None = Field(description="The document made of the file, when the job is done.")
     error: str | None = Field(description="Why the job failed, in one line.")

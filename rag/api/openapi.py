@@ -23,7 +23,7 @@ happened and what to do about it."""
 _TAGS = [
     {"name": "ask", "description": "Answers and passages."},
     {"name": "documents", "description": "What the answers are made from."},
-    {"name": "server", "description": "Whether it is alive and ready."},
+    {"name": "server", "description": "Whether it is alive and ready, and what it does."},
 ]
 _REPLACED = ("HTTPValidationError", "ValidationError")
 

@@ -10,6 +10,7 @@ from rag.api.warmup import WarmUp
 from rag.api.worker import IngestWorker
 
 if TYPE_CHECKING:
+    from rag.api.metrics import Metrics
     from rag.app import Rag
 
 
@@ -21,6 +22,7 @@ class Services:
     answers: Answers
     worker: IngestWorker
     warm_up: WarmUp
+    metrics: "Metrics"
 
 
 def services_of(request: Request) -> Services:

@@ -12,14 +12,18 @@ from indexes.types import JobState
 from ingest.events import FileDone, FileFailed, FileProgress, Finished
 from rag.api.models import Progress
 from rag.api.problems import line_of
+from rag.errors import KNOWN_ERRORS
+from rag.states import StatesProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from indexes.types import Job
+    from ingest.events import IngestEvent
     from rag.api.upload import StoredFile
     from rag.app import Rag
+    from rag.states import StatesEvent
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +33,11 @@ NOTHING_DONE = "The file was left out."
 
 
 class IngestWorker:
-    """One thread that takes the queued jobs in order. A job's upload is removed when the job has ended."""
+    """One thread that takes the queued jobs in order. A job's upload is removed when the job has ended.
+
+    States of passages are computed, where that is wanted, as the last stage of a job that no other waits behind: all
+    documents can be found before any is read for good.
+    """
 
     def __init__(self, rag: Rag, uploads: Path) -> None:
         self._rag = rag
@@ -41,6 +49,7 @@ class IngestWorker:
         self._current: str | None = None
         self._cancel_current = threading.Event()
         self._progress: Progress | None = None
+        self._lack_states: set[str] = set()  # collections
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
 
     def start(self) -> None:
@@ -117,16 +126,12 @@ class IngestWorker:
 
     def _follow(self, job: Job) -> tuple[str | None, str | None]:
         document_id, error = None, None
-        events = self._rag.ingest(
-            [self.uploads / job.file],
-            collection=job.collection,
-            cancel=self._cancel_current,
-            upload_name=job.name,
-        )
-        for event in events:
+        for event in self._events(job):
             match event:
                 case FileProgress(stage=stage, done=done, total=total):
                     self._show_progress(job, stage, Progress(done=done, total=total))
+                case StatesProgress(done=done, total=total):
+                    self._show_progress(job, "states", Progress(done=done, total=total))
                 case FileDone():
                     document_id = event.document_id
                 case FileFailed():
@@ -134,6 +139,26 @@ class IngestWorker:
                 case Finished(cancelled=True) if document_id is None:
                     error = CANCELLED
         return document_id, error if document_id or error else NOTHING_DONE
+
+    def _events(self, job: Job) -> Iterator[IngestEvent | StatesEvent]:
+        yield from self._rag.read(
+            [self.uploads / job.file],
+            collection=job.collection,
+            cancel=self._cancel_current,
+            upload_name=job.name,
+        )
+        if self._rag.settings.states == "at-ingest":
+            self._lack_states.add(job.collection)
+        for collection in sorted(self._lack_states) if self._queue.empty() else ():
+            yield from self._states(collection)
+
+    def _states(self, collection: str) -> Iterator[StatesEvent]:
+        try:
+            yield from self._rag.compute_states(collection, self._cancel_current)
+        except KNOWN_ERRORS as error:  # of the documents nothing is missing
+            logger.warning("states of the collection %r were not computed: %s", collection, error)
+        if not self._cancel_current.is_set():
+            self._lack_states.discard(collection)
 
     def _show_progress(self, job: Job, stage: str, progress: Progress) -> None:
         if self._jobs.get(job.id).stage != stage:

@@ -30,11 +30,13 @@ export function place({ pages, section }) {
 /** What an answer cost, as short pieces of text. */
 export function cost(spent) {
   if (!spent.prompt_tokens) return [`${seconds(spent.total_s)} in all; the model was not asked`];
-  const read = percent(spent.cached_tokens / spent.prompt_tokens);
+  const shares = [
+    [spent.cached_tokens, "read before"], [spent.repaired_tokens, "read again"], [spent.computed_tokens, "read now"],
+  ].filter(([tokens]) => tokens).map(([tokens, how]) => `${number.format(tokens)} ${how}`);
   return [
     spent.ttft_s === null ? null : `First word after ${seconds(spent.ttft_s)}`,
     spent.tokens_per_s === null ? null : `${spent.tokens_per_s.toFixed(0)} tokens/s`,
-    `${number.format(spent.prompt_tokens)} prompt tokens, ${read} read before`,
+    `${number.format(spent.prompt_tokens)} prompt tokens: ${shares.join(", ")}`,
     `${seconds(spent.total_s)} in all`,
     spent.model,
   ].filter(Boolean);

@@ -6,7 +6,7 @@ import { bytes } from "./format.js";
 
 const POLL_MS = { queued: 1200, running: 400 };
 const LINGER_MS = 2500;
-const STAGES = { extract: "Reading", chunk: "Dividing", embed: "Indexing", write: "Storing" };
+const STAGES = { extract: "Reading", chunk: "Dividing", embed: "Indexing", write: "Storing", states: "Findable, reading ahead" };
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 export class Uploads {
@@ -79,8 +79,10 @@ export class Uploads {
     while (job.state in POLL_MS) {
       await pause(POLL_MS[job.state]);
       try {
+        const { stage } = job;
         job = await get(`/v1/jobs/${job.id}`);
         row.showJob(job);
+        if (job.stage === "states" && stage !== "states") await this.library.refresh(); // the document is there
       } catch (error) {
         if (!(error instanceof ApiError) || error.status) return row.fail(error.message);
       }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from rag.cli import app
+from rag.config import ReuseChoice, write_reuse
 
 HANDBOOK = """# Harbour handbook
 
@@ -44,7 +46,7 @@ def harbour(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
 def test_help_names_every_command_and_exit_code() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for word in "ingest ask search list show delete status verify serve demo models config bench eval".split():
+    for word in "ingest ask search list show delete status verify serve demo states models config bench eval".split():
         assert f"\n  {word} " in result.stdout
     assert "4 the documents do not" in result.stdout
 
@@ -191,6 +193,72 @@ def test_a_setting_is_kept_and_shown(model_home: Path) -> None:
     assert run(model_home, "config", "set", "top_k", "7").stdout == "top_k = 7\n"
     line = next(line for line in run(model_home, "config", "show").stdout.splitlines() if line.startswith("top_k"))
     assert line.split()[1:3] == ["7", "config.toml"]
+
+
+def test_a_setting_can_be_taken_back_and_measured_choices_are_shown(model_home: Path) -> None:
+    run(model_home, "config", "set", "repair_tokens", "0")
+    assert run(model_home, "config", "unset", "repair_tokens").stdout == "repair_tokens = None\n"
+    write_reuse(model_home, "some-model", ReuseChoice(8, figures={"F1": 0.5}))
+    lines = run(model_home, "config", "show").stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("reuse.some-model")]
+    assert "first 8 tokens repaired (F1 0.5)" in line
+    assert json.loads(run(model_home, "config", "show", "--json").stdout)["reuse.some-model"]["repair_tokens"] == 8
+
+
+def test_states_are_computed_at_ingest_shown_and_cleared(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "handbook.md").write_text(HANDBOOK)
+    ingested = run(model_home, "ingest", "--states", "at-ingest", str(tmp_path))
+    assert ingested.stdout.startswith("1 added; ")
+    assert "1 passages read for good, 0 were before" in ingested.stderr
+    events = [json.loads(line) for line in run(model_home, "states", "compute", "--json").stdout.splitlines()]
+    assert [event["type"] for event in events] == ["states_progress", "states_done"]
+    assert (events[-1]["num_kept"], events[-1]["num_computed"]) == (1, 0)
+    shown = run(model_home, "states", "show").stdout
+    assert shown.startswith("states  1 passages, ")
+    assert "default: of 1 documents" in shown
+    assert "first 16 tokens repaired" in shown
+    assert "states  1 passages, " in run(model_home, "status").stdout
+    assert json.loads(run(model_home, "status", "--json").stdout)["states"]["disk_entries"] == 1
+    assert run(model_home, "states", "clear", "-c", "other").stdout == "deleted the states of 0 documents\n"
+    assert run(model_home, "states", "clear").stdout == "deleted the states of 1 documents\n"
+    assert json.loads(run(model_home, "states", "show", "--json").stdout)["documents"] == {}
+
+
+def test_a_way_of_keeping_states_that_there_is_not_is_wrong_usage(model_home: Path) -> None:
+    result = run(model_home, "ask", "--states", "sometimes", "Who?")
+    assert result.exit_code == 2
+    assert "first-use" in result.stderr
+
+
+def test_verify_tells_states_without_a_document_and_repair_removes_them(model_home: Path, tmp_path: Path) -> None:
+    (tmp_path / "handbook.md").write_text(HANDBOOK)
+    run(model_home, "ingest", "--states", "at-ingest", str(tmp_path))
+    whole = next(model_home.glob("states/*/default/*/*.states"))
+    shutil.copytree(whole.parent, whole.parents[1] / ("ab" * 32))
+    damaged = run(model_home, "verify")
+    assert damaged.exit_code == 5
+    assert damaged.stdout.startswith("states of the document 'abababababab' of the collection 'default' outlive it\n")
+    assert run(model_home, "verify", "--repair").exit_code == 0
+    assert run(model_home, "verify").stdout == "the index is whole\n"
+
+
+@pytest.mark.slow
+def test_a_kill_while_states_are_computed_leaves_nothing_wrong_and_the_next_run_completes(
+    model_home: Path, tmp_path: Path
+) -> None:
+    for number in range(20):
+        (tmp_path / f"{number:02}.txt").write_text(f"Note {number}. The cat sat on the mat.")
+    command = [sys.executable, "-m", "rag.cli", "--home", str(model_home), "ingest", "--json", "--states", "at-ingest"]
+    with subprocess.Popen([*command, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        progress = (event for event in map(json.loads, process.stdout) if event["type"] == "states_progress")
+        next(event for event in progress if event["done"] >= 6)
+        process.kill()
+    assert run(model_home, "verify").stdout == "the index is whole\n"
+    again = run(model_home, "states", "compute", "--json")
+    done = json.loads(again.stdout.splitlines()[-1])
+    assert (done["num_kept"] >= 4, done["num_kept"] + done["num_computed"], done["num_left"]) == (True, 20, 0)
+    assert list((model_home / "states" / "tmp").iterdir()) == []
 
 
 def test_ctrl_c_stops_an_ingest_that_can_be_gone_on_with(model_home: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from ingest.events import FileFailed
 from rag.console import AnswerView, Output, cost_line
 from rag.events import Citation, Cost, DoneEvent, TokenEvent
 from rag.progress import IngestView
+from rag.states import StatesDone, StatesProgress
 
 COST = Cost("m", 0.01, 0.5, 1.0, 100, 10, 3, 20.0)
 
@@ -59,6 +60,18 @@ def test_an_answer_that_was_cut_off_says_by_what(capsys: pytest.CaptureFixture[s
 def test_the_cost_tells_how_much_was_guessed_right() -> None:
     assert "3 of 8 drafted tokens accepted" in cost_line(replace(COST, drafted_tokens=8, accepted_tokens=3))
     assert "drafted" not in cost_line(COST)
+
+
+def test_the_cost_tells_what_was_cached_repaired_and_computed() -> None:
+    assert "100 prompt tokens: 10 cached, 90 computed" in cost_line(replace(COST, computed_tokens=90))
+    repaired = replace(COST, repaired_tokens=32, computed_tokens=58)
+    assert "100 prompt tokens: 10 cached, 32 repaired, 58 computed" in cost_line(repaired)
+
+
+def test_reading_ahead_says_what_it_did_and_why_not_all(capsys: pytest.CaptureFixture[str]) -> None:
+    IngestView(Output()).show([StatesProgress("/x/a.pdf", 1, 9), StatesDone("default", 4, 3, 2, 1.04, "stopped")])
+    said = "states    4 passages read for good, 3 were before; 2 are not: stopped; 1.0 s\n"
+    assert capsys.readouterr() == ("", said)
 
 
 def test_a_file_name_with_brackets_is_reported_whole(capsys: pytest.CaptureFixture[str]) -> None:

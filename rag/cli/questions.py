@@ -1,0 +1,84 @@
+"""`rag ask` and `rag search`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rag.cli.common import (
+    EXIT_ERROR,
+    EXIT_INTERRUPTED,
+    EXIT_NOT_ANSWERED,
+    Collection,
+    Json,
+    Model,
+    Quiet,
+    States,
+    cancel_on_interrupt,
+    opened,
+    text_of,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def ask(
+    ctx: typer.Context,
+    question: Annotated[str, typer.Argument(help="The question; - reads it from stdin.")],
+    collection: Collection = None,
+    model: Model = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", "-k", help="Passages to read.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token.")] = None,
+    states: States = None,
+    *,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Answer a question from the documents, with sources."""
+    from rag.answer import checked_question
+    from rag.console import AnswerView
+
+    flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
+    flags["states"] = states
+    text = checked_question(text_of(question))
+    with opened(ctx, json, quiet, **flags) as (rag, output):
+        view = AnswerView(output)
+        rag.warm_up()
+        with cancel_on_interrupt(output, "stopping") as cancel:
+            view.show(rag.ask(text, collection=collection, cancel=cancel))
+    if view.error is not None:
+        if not json:
+            output.fail(view.error)
+        raise typer.Exit(EXIT_ERROR)
+    if view.done is None or view.done.finish_reason == "cancelled":
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not view.done.answered:
+        raise typer.Exit(EXIT_NOT_ANSWERED)
+
+
+@app.command()
+def search(
+    ctx: typer.Context,
+    question: Annotated[str, typer.Argument(help="What to look for; - reads it from stdin.")],
+    collection: Collection = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Passages to show.")] = 10,
+    *,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show the passages that bear on a question, without asking the model."""
+    with opened(ctx, json, quiet) as (rag, output):
+        passages = rag.search(text_of(question), collection=collection, limit=limit)
+        if json:
+            for passage in passages:
+                output.json(passage)
+        else:
+            from rag.console import print_passages
+
+            print_passages(output.out, passages)
+        if not passages:
+            output.say("nothing found; `rag list` shows what there is")
+            raise typer.Exit(EXIT_NOT_ANSWERED)
