@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Notify = Callable[[str], None]
 
-LLAMA_CACHE = f"{LLAMA_CPP}, prompt cache"
+LLAMA_CACHE = f"{LLAMA_CPP} with cache"
 
 
 @dataclass(frozen=True, slots=True)

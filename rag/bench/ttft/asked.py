@@ -12,10 +12,8 @@ from rag.bench.report import Figure
 from rag.bench.timing import interleave
 from rag.bench.ttft.cellar import Cellar
 from rag.bench.ttft.doubts import NOT_DROPPED, doubts
-from rag.bench.ttft.figures import OUR_COLD
 from rag.bench.ttft.pool import questions, texts
-from rag.bench.ttft.readers import COLD, IN_MEMORY, ON_DISK
-from rag.config import repair_in_words
+from rag.bench.ttft.readers import COLD, IN_MEMORY, ON_DISK, way
 from rag.errors import RagError
 from rag.events import DoneEvent, ErrorEvent, TokenEvent
 from rag.prompt import instructions, unnumbered_prompt
@@ -157,8 +155,8 @@ def _askers(rag: Rag, cellar: Cellar, number: int, drawn: list[str]) -> list[_As
         chosen: dict[str, Any] = {"states": "off"}
         if reuse is not None:
             chosen = {"repair_tokens": reuse.repair_tokens, "repair_share": reuse.repair_share}
-        name = where if reuse is None else f"{where}, {repair_in_words(reuse)}"
-        return _Asker(name, rag, cellar, settings.model_copy(update=chosen), is_fresh, questions=iter(drawn))
+        mode = settings.model_copy(update=chosen)
+        return _Asker(way(where, reuse), rag, cellar, mode, is_fresh, questions=iter(drawn))
 
     few = dict.fromkeys((Reuse(0), default))
     return [
@@ -175,7 +173,7 @@ def _figures(what: str, askers: list[_Asker], timings: list[Timing]) -> list[Fig
             f"{what}, {asker.name}",
             "s",
             timing.median_s,
-            {} if asker.name == COLD else {OUR_COLD: cold},
+            {} if asker.name == COLD else {COLD: cold},
             note=_note(asker.costs, timing),
         )
         for asker, timing in zip(askers, timings, strict=True)

@@ -13,53 +13,49 @@ if TYPE_CHECKING:
 
     from rag.bench.ttft.race import Result
 
-OUR_COLD = f"ours, {COLD}"
-GROWTH_UNIT = "times as long"
-
 
 def engine_figures(results: Mapping[int, Mapping[str, Result]], passage_tokens: int) -> list[Figure]:
-    """A figure for each number of passages and way of ours, then one for how much longer more passages take.
+    """A figure for each number of passages and way of ours; the note says how many times as long as fewer passages.
 
     Args:
         results: by the number of passages, then by the reader's name.
     """
+    fewer = {after: before for before, after in pairwise(results)}
     return [
-        *(figure for number, measured in results.items() for figure in _times(number, measured, passage_tokens)),
-        *(
-            figure
-            for (fewer, before), (more, after) in pairwise(results.items())
-            for figure in _growths((fewer, more), before, after)
-        ),
+        figure
+        for number, measured in results.items()
+        for figure in _figures(f"{number} × {passage_tokens}", measured, _growths(results, fewer.get(number), number))
     ]
 
 
-def _times(number: int, results: Mapping[str, Result], passage_tokens: int) -> Iterator[Figure]:
+def _figures(size: str, results: Mapping[str, Result], growths: Mapping[str, str]) -> Iterator[Figure]:
     seconds = {name: result.timing.median_s for name, result in results.items()}
     peers = {name: seconds[name] for name, result in results.items() if not result.completions}
     for name, result in results.items():
         if result.completions:
             yield Figure(
-                f"{number} × {passage_tokens}, {name}",
+                f"{size}, {name}",
                 "s",
                 seconds[name],
-                peers if name == COLD else {OUR_COLD: seconds[COLD], **peers},
+                peers if name == COLD else {COLD: seconds[COLD], **peers},
                 result.floor.seconds if result.floor else None,
-                _note(result),
+                "; ".join((*_counts(result), *([growths[name]] if growths else []))),
             )
 
 
-def _growths(numbers: tuple[int, int], before: Mapping[str, Result], after: Mapping[str, Result]) -> Iterator[Figure]:
-    times = {name: after[name].timing.median_s / before[name].timing.median_s for name in before}
-    peers = {name: times[name] for name, result in before.items() if not result.completions}
-    for name, result in before.items():
-        if result.completions:
-            others = peers if name == COLD else {OUR_COLD: times[COLD], **peers}
-            yield Figure(f"{numbers[1]} passages for {numbers[0]}, {name}", GROWTH_UNIT, times[name], others)
+def _growths(results: Mapping[int, Mapping[str, Result]], fewer: int | None, number: int) -> dict[str, str]:
+    if fewer is None:
+        return {}
+    before = {name: result.timing.median_s for name, result in results[fewer].items()}
+    return {
+        name: f"{result.timing.median_s / before[name]:.2f} times that of {fewer}"
+        for name, result in results[number].items()
+    }
 
 
-def _note(result: Result) -> str:
+def _counts(result: Result) -> Iterator[str]:
     of_first = result.completions[0]  # from which the limit was reckoned
-    counts = (
-        f"cached {of_first.cached_tokens}, repaired {of_first.repaired_tokens}, computed {of_first.computed_tokens}"
-    )
-    return "; ".join((counts, *([str(result.floor)] if result.floor else []), f"spread {result.timing.spread:.0%}"))
+    yield f"cached {of_first.cached_tokens}, repaired {of_first.repaired_tokens}, computed {of_first.computed_tokens}"
+    yield f"spread {result.timing.spread:.0%}"
+    if result.floor:
+        yield str(result.floor)

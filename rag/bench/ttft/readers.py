@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from rag.config import repair_in_words
 from serving.runtime import Completion, SamplingParams
 
 if TYPE_CHECKING:
@@ -23,6 +22,14 @@ FIRST_USE = "first use"
 IN_MEMORY = "in memory"
 ON_DISK = "on disk"
 _ONE_TOKEN = SamplingParams(max_new_tokens=1)
+
+
+def way(where: str, reuse: Reuse | None) -> str:
+    """A name for a way to the first token; of what is repaired, as `plan.parse_repair` reads it."""
+    if reuse is None:
+        return where
+    share = f"+{reuse.repair_share:g}" if reuse.repair_share else ""
+    return f"{where}, repair {reuse.repair_tokens}{share}"
 
 
 class Reader(Protocol):
@@ -66,7 +73,7 @@ class OurReader:
     @property
     def name(self) -> str:
         """Where the states are, and what is repaired."""
-        return self.where if self.reuse is None else f"{self.where}, {repair_in_words(self.reuse)}"
+        return way(self.where, self.reuse)
 
     @property
     def takes_kept_states(self) -> bool:

@@ -49,16 +49,16 @@ def engine_targets(results: Mapping[int, Mapping[str, Result]], passage_tokens: 
     for name, result in results[number].items():
         what = f"{size}, {name}"
         if name.startswith(IN_MEMORY):
-            yield _share(what, "ours, " + COLD, seconds[name] / seconds[COLD], _TO_COLD)
+            yield _share(what, COLD, seconds[name] / seconds[COLD], _TO_COLD)
             if LLAMA_CPP in seconds:
                 yield _share(what, LLAMA_CPP, seconds[name] / seconds[LLAMA_CPP], _TO_LLAMA_CPP)
             if result.floor:
                 times = seconds[name] / result.floor.seconds
                 yield Target(what, f"{_TO_FLOOR} times the limit", f"{times:.2f} times", times <= _TO_FLOOR)
         elif name.startswith(ON_DISK):
-            yield _share(what, "ours, " + COLD, seconds[name] / seconds[COLD], _DISK_TO_COLD)
+            yield _share(what, COLD, seconds[name] / seconds[COLD], _DISK_TO_COLD)
         elif name.startswith(FIRST_USE):
-            yield _more(what, f"ours, {COLD}", seconds[name] / seconds[COLD] - 1, _OVERHEAD)
+            yield _more(what, COLD, seconds[name] / seconds[COLD] - 1, _OVERHEAD)
     for fewer, more in ((number // 2, number) for number in results if number % 2 == 0 and number // 2 in results):
         for name in results[more]:
             if name.startswith(IN_MEMORY):
