@@ -23,7 +23,7 @@ from serving.states.partial import partial_file, remove_abandoned
 from serving.states.types import KeptStates, Owner, StatesKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -144,19 +144,12 @@ class DiskTier:
 
     def verify(self) -> list[str]:
         """What is wrong with each file that cannot be used, or that is nothing of ours."""
-        found = self._layout.strays()
-        for entry in self._layout.files():
-            path = Path(entry.path)
-            try:
-                key, _ = read_states(path)
-            except FileNotFoundError:
-                continue
-            except (ServingError, OSError) as error:
-                found.append(f"{path}: {error}")
-            else:
-                if self._layout.path(key) != path:
-                    found.append(f"{path}: it holds the states of something else")
-        return found
+        return [*self._layout.strays(), *(f"{path}: {why}" for path, why in self._useless())]
+
+    def repair(self) -> None:
+        """Removes the files that cannot be used; what is nothing of ours stays."""
+        for path, why in self._useless():
+            self._remove_damaged(path, why)
 
     def measure(self) -> tuple[int, float] | None:
         """Bytes of states that were written and read again for a trial, and how long the reading took in seconds.
@@ -195,7 +188,21 @@ class DiskTier:
         self.write_fault = None
         return True
 
-    def _remove_damaged(self, path: Path, why: Exception) -> None:
+    def _useless(self) -> Iterator[tuple[Path, object]]:
+        """The files of states that cannot be used, each with the reason."""
+        for entry in self._layout.files():
+            path = Path(entry.path)
+            try:
+                key, _ = read_states(path)
+            except FileNotFoundError:
+                continue
+            except (ServingError, OSError) as error:
+                yield path, error
+            else:
+                if self._layout.path(key) != path:
+                    yield path, "it holds the states of something else"
+
+    def _remove_damaged(self, path: Path, why: object) -> None:
         with self._placing:
             self.damaged += 1
             try:
@@ -246,6 +253,9 @@ class NoDisk:
     def verify(self) -> list[str]:
         """Finds nothing."""
         return []
+
+    def repair(self) -> None:
+        """Does nothing."""
 
     def measure(self) -> None:
         """Gives nothing."""

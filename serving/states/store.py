@@ -179,6 +179,10 @@ class StateStore:
         """A line for each file in the folder that is damaged or foreign."""
         return self._disk.verify()
 
+    def repair(self) -> None:
+        """Removes damaged files; their states are computed again when they are wanted."""
+        self._disk.repair()
+
     def note_computed(self, num_tokens: int, num_bytes: int, seconds: float) -> None:
         """Takes note of how long states took to be computed: those on disk are read only if that takes less."""
         self._rates.note_computed(num_tokens, num_bytes, seconds)

@@ -159,6 +159,20 @@ def test_files_that_are_nothing_of_the_store_are_listed_and_left_alone(folder: P
     assert all(stray.exists() for stray in strays)
 
 
+def test_repair_removes_what_cannot_be_used_and_nothing_else(folder: Path) -> None:
+    store, stray, damaged = open_store(folder), folder / "notes.txt", file_in(folder)
+    store.put(key_of(2), states_of(key_of(2)))
+    store.flush()
+    stray.write_text("mine")
+    foreign_text(damaged)
+    assert len(store.verify()) == 2
+    store.repair()
+    assert [line.split(": ")[0] for line in store.verify()] == [str(stray)]
+    assert not damaged.exists()
+    assert store.stats().disk_entries == 1
+    assert is_right(key_of(2), store.get(key_of(2)))
+
+
 @contextmanager
 def as_nobody() -> Iterator[Path]:
     """A folder that everybody may use, and no rights beyond those that everybody has."""
