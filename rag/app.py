@@ -230,8 +230,8 @@ class Rag:
             numbers_first=settings.numbers_first,
             reuse_for=settings.reuse_for,
         )
-        self._sweep_states()
-        return answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel, self._prefetch)
+        yield from answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel, self._prefetch)
+        self._sweep_states()  # when nobody waits for it
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """What is stored in a collection, or in all of them."""
@@ -277,6 +277,7 @@ class Rag:
         """Makes everything derived from the documents anew, and removes what belongs to none."""
         self.index.repair()
         self._sweep_states(always=True)
+        self.states.repair()
 
     def status(self) -> Status:
         """What is there."""

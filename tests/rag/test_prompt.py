@@ -29,7 +29,9 @@ def harbour(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.mark.parametrize("numbers_first", [False, True])
-def test_a_passage_reads_the_same_whatever_its_number_its_score_and_its_company(harbour: Rag, numbers_first: bool) -> None:
+def test_a_passage_reads_the_same_whatever_its_number_its_score_and_its_company(
+    harbour: Rag, numbers_first: bool
+) -> None:
     found = harbour.search("Who is the keeper of the lighthouse in the harbour of the ferry?", limit=5)
     other = [replace(passage, number=9 - passage.number, score=0.0, similarity=0.0) for passage in reversed(found)]
     texts = []
@@ -66,4 +68,6 @@ def test_what_is_read_before_all_questions_is_what_a_prompt_holds(harbour: Rag, 
     chunks = [(document, chunk) for document in harbour.documents() for chunk in harbour.index.chunks(document)]
     before = unnumbered_prompt(chunks, numbers_first=numbers_first)
     assert before.instructions == prompt.instructions
-    assert {(each.text, each.owner) for each in before.passages} == {(each.text, each.owner) for each in prompt.passages}
+    assert {(each.text, each.owner) for each in before.passages} == {
+        (each.text, each.owner) for each in prompt.passages
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -44,12 +45,21 @@ class Harbour(NamedTuple):
         return [path for path in self.files if document_id in path.parts]
 
 
-@pytest.fixture
-def harbour(model_home: Path, tmp_path: Path) -> Harbour:
-    """Three documents of one passage each, in a home folder of their own."""
-    harbour = Harbour(model_home, tmp_path / "docs")
+@pytest.fixture(scope="module")
+def ingested(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Harbour:
+    """Three documents of one passage each, without states."""
+    harbour = Harbour(make_home(), tmp_path_factory.mktemp("harbour"))
     harbour.write(berths=BERTHS, keeper=KEEPER, ferry=FERRY)
+    with harbour.open() as rag:
+        list(rag.ingest([harbour.documents]))
     return harbour
+
+
+@pytest.fixture
+def harbour(ingested: Harbour, model_home: Path, tmp_path: Path) -> Harbour:
+    """The same in a home folder of its own, and an empty folder for more documents."""
+    shutil.copytree(ingested.home / "index", model_home / "index")
+    return Harbour(model_home, tmp_path / "docs")
 
 
 def ask(rag: Rag, question: str, **settings: object) -> Cost:
@@ -70,7 +80,6 @@ def read_ahead(rag: Rag, **arguments: object) -> StatesDone:
 
 def test_passages_are_read_once_and_reused_in_new_company_and_after_a_restart(harbour: Harbour) -> None:
     with harbour.open() as rag:
-        list(rag.ingest([harbour.documents]))
         first = ask(rag, "Who is the lighthouse keeper of Lindesund?", top_k=2)
         again = ask(rag, "How much is a berth in the harbour of Lindesund?", top_k=3)
     assert first.prompt_tokens == first.cached_tokens + first.repaired_tokens + first.computed_tokens
@@ -85,7 +94,6 @@ def test_passages_are_read_once_and_reused_in_new_company_and_after_a_restart(ha
 
 def test_the_setting_off_keeps_nothing_and_reuses_nothing(harbour: Harbour) -> None:
     with harbour.open(states="off") as rag:
-        list(rag.ingest([harbour.documents]))
         ask(rag, "Who is the lighthouse keeper of Lindesund?")
         assert ask(rag, "How much is a berth in the harbour of Lindesund?").repaired_tokens == 0
         with pytest.raises(ConfigError, match="the setting states is off"):
@@ -95,7 +103,6 @@ def test_the_setting_off_keeps_nothing_and_reuses_nothing(harbour: Harbour) -> N
 
 def test_a_deleted_document_leaves_no_states_behind_and_the_others_keep_theirs(harbour: Harbour) -> None:
     with harbour.open() as rag:
-        list(rag.ingest([harbour.documents]))
         ask(rag, "Who is the lighthouse keeper of Lindesund?")
         rag.states.flush()
         keeper, berths = ids(rag)["keeper"], ids(rag)["berths"]
@@ -112,33 +119,37 @@ def test_a_deleted_document_leaves_no_states_behind_and_the_others_keep_theirs(h
 
 def test_the_states_of_what_a_changed_file_held_go_when_it_is_ingested_again(harbour: Harbour) -> None:
     with harbour.open(states="at-ingest") as rag:
+        harbour.write(mayor="The mayor of Lindesund is Marit Oduya.")
         list(rag.ingest([harbour.documents]))
         before = ids(rag)
-        harbour.write(keeper=KEEPER.replace("Solheim", "Berge"))
+        assert harbour.files_of(before["mayor"])
+        harbour.write(mayor="The mayor of Lindesund is Eleanor Berge.")
         list(rag.ingest([harbour.documents]))
         assert {owner.document_id for owner in rag.states.owners()} == set(ids(rag).values())
-        assert harbour.files_of(before["keeper"]) == []
-        assert harbour.files_of(ids(rag)["keeper"])
+        assert harbour.files_of(before["mayor"]) == []
+        assert harbour.files_of(ids(rag)["mayor"])
         assert rag.verify() == []
 
 
 def test_a_document_in_two_collections_has_states_in_each_and_loses_them_one_at_a_time(harbour: Harbour) -> None:
     with harbour.open() as rag:
+        harbour.write(pilot="The pilot of Lindesund is Agnes Moe. She takes ships in at high tide, and at night.")
         for collection in ("north", "south"):
-            list(rag.ingest([harbour.documents / "keeper.txt"], collection=collection))
+            list(rag.ingest([harbour.documents / "pilot.txt"], collection=collection))
             assert read_ahead(rag, collection=collection).num_computed == 1
-        document_id = rag.find("keeper.txt", "north").id
+        document_id = rag.find("pilot.txt", "north").id
         assert len(harbour.files_of(document_id)) == 2
         rag.delete(document_id, "north")
         (left,) = harbour.files_of(document_id)
         assert "south" in left.parts
         assert rag.verify() == []
-        assert ask(rag, "Who is the lighthouse keeper?", collection="south").cached_tokens > 40
+        assert ask(rag, "Who is the pilot of Lindesund?", collection="south").cached_tokens > 40
 
 
-def test_states_of_a_document_that_another_process_deleted_go_from_memory_with_the_next_question(harbour: Harbour) -> None:
+def test_states_of_a_document_that_another_process_deleted_go_from_memory_with_the_next_question(
+    harbour: Harbour,
+) -> None:
     with harbour.open() as rag, harbour.open() as other:
-        list(rag.ingest([harbour.documents]))
         read_ahead(rag)
         keeper = Owner("default", ids(rag)["keeper"])
         other.delete(keeper.document_id)
@@ -158,19 +169,17 @@ def plant(harbour: Harbour, document_id: str) -> Path:
 
 def test_states_without_a_document_are_reported_and_removed_by_the_next_work(harbour: Harbour) -> None:
     with harbour.open() as rag:
-        list(rag.ingest([harbour.documents]))
         read_ahead(rag)
     planted = plant(harbour, "ab" * 32)
     with harbour.open() as rag:
         assert any("states of the document 'abababababab' of the collection 'default'" in line for line in rag.verify())
-        list(rag.ingest([harbour.documents]))
+        ask(rag, "How much is a berth in the harbour of Lindesund?")
         assert not planted.exists()
         assert rag.verify() == []
 
 
 def test_a_damaged_file_of_states_is_reported_and_repair_removes_it(harbour: Harbour) -> None:
     with harbour.open() as rag:
-        list(rag.ingest([harbour.documents]))
         read_ahead(rag)
     damaged = harbour.files[0]
     content = bytearray(damaged.read_bytes())
@@ -187,51 +196,50 @@ def test_a_damaged_file_of_states_is_reported_and_repair_removes_it(harbour: Har
 
 def test_at_ingest_every_passage_is_read_before_the_first_question(harbour: Harbour) -> None:
     with harbour.open(states="at-ingest") as rag:
+        harbour.write(mayor="The mayor of Lindesund is Marit Oduya.")
         events = list(rag.ingest([harbour.documents]))
         progress = [(event.done, event.total) for event in events if isinstance(event, StatesProgress)]
-        assert (progress[0], progress[-1]) == ((0, 3), (3, 3))
+        assert (progress[0], progress[-1]) == ((0, 4), (4, 4))
         done, finished = events[-2:]
         assert isinstance(done, StatesDone)
-        assert (done.num_computed, done.num_kept, done.num_left, done.reason) == (3, 0, 0, "")
-        assert (finished.type, finished.num_added, finished.cancelled) == ("finished", 3, False)
+        assert (done.num_computed, done.num_kept, done.num_left, done.reason) == (4, 0, 0, "")
+        assert (finished.type, finished.num_added, finished.cancelled) == ("finished", 1, False)
         cost = ask(rag, "Who is the lighthouse keeper of Lindesund?", top_k=3)
         assert cost.computed_tokens < 40  # numbers and question
         again = list(rag.ingest([harbour.documents]))[-2]
         assert isinstance(again, StatesDone)
-        assert (again.num_computed, again.num_kept) == (0, 3)
+        assert (again.num_computed, again.num_kept) == (0, 4)
 
 
 def test_an_interrupted_stage_keeps_what_it_has_and_goes_on_from_there(harbour: Harbour) -> None:
     cancel = threading.Event()
     with harbour.open(states="at-ingest") as rag:
+        harbour.write(mayor="The mayor of Lindesund is Marit Oduya.")
         for event in rag.ingest([harbour.documents], cancel=cancel):
             if event.type == "states_progress" and event.done == 1:
                 cancel.set()
             last = event
         assert last.type == "finished"
         assert last.cancelled
-        assert len(rag.documents()) == 3
+        assert len(rag.documents()) == 4
         done = read_ahead(rag)
-        assert 1 <= done.num_kept < 3
-        assert (done.num_kept + done.num_computed, done.num_left) == (3, 0)
+        assert 1 <= done.num_kept < 4
+        assert (done.num_kept + done.num_computed, done.num_left) == (4, 0)
         assert rag.verify() == []
 
 
 def test_reading_ahead_ends_when_the_disk_is_full_and_pushes_nothing_out(harbour: Harbour) -> None:
-    harbour.write(**{f"note{number}": f"Note {number}. {KEEPER} {FERRY}" for number in range(8)})
-    with harbour.open(states_disk_mb=5) as rag:
-        list(rag.ingest([harbour.documents]))
+    with harbour.open(states_disk_mb=1) as rag:
         done = read_ahead(rag)
         stats = rag.states.stats()
-    assert 0 < done.num_computed < 11
-    assert done.num_computed + done.num_left == 11
+    assert 0 < done.num_computed < 3
+    assert done.num_computed + done.num_left == 3
     assert "no more room on disk" in done.reason
     assert (stats.disk_entries, stats.disk_evictions) == (done.num_computed, 0)
 
 
 def test_documents_that_are_deleted_meanwhile_are_passed_over(harbour: Harbour) -> None:
     with harbour.open() as rag:
-        list(rag.ingest([harbour.documents]))
         events = rag.compute_states()
         next(events)
         for document_id in ids(rag).values():
@@ -248,7 +256,6 @@ def test_likely_passages_come_into_memory_while_the_question_is_looked_up(
     harbour: Harbour, until: Callable[..., object]
 ) -> None:
     with harbour.open() as rag:
-        list(rag.ingest([harbour.documents]))
         read_ahead(rag)
     with harbour.open() as rag:
         rag.warm_up()
@@ -259,21 +266,30 @@ def test_likely_passages_come_into_memory_while_the_question_is_looked_up(
         events.close()
 
 
+@pytest.fixture(scope="module")
+def ferry(ingested: Harbour, make_home: Callable[[], Path]) -> Iterator[Rag]:
+    """The same once more, with states; tests leave it as it is."""
+    home = make_home()
+    shutil.copytree(ingested.home / "index", home / "index")
+    with Harbour(home, ingested.documents).open() as rag:
+        read_ahead(rag)
+        yield rag
+
+
+def test_likely_passages_are_told_by_full_text_first_and_then_as_they_are_ranked(ferry: Rag) -> None:
+    told: list[list[str]] = []
+    found = ferry.retriever.retrieve(
+        "When does the ferry leave?", "default", 2, lambda hits: told.append([hit.document.name for hit in hits])
+    )
+    full_text, ranked = told
+    assert full_text[0] == "ferry.txt"
+    assert ranked == [passage.document_name for passage in found.passages]
+
+
 def test_no_model_is_loaded_to_prefetch(harbour: Harbour) -> None:
     with harbour.open(min_relevance=1.0) as rag:
-        list(rag.ingest([harbour.documents]))
         ask(rag, "Who is the lighthouse keeper of Lindesund?")
         assert "runtime" not in rag.opened
-
-
-@pytest.fixture(scope="module")
-def ferry(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rag]:
-    """Three documents with states."""
-    harbour = Harbour(make_home(), tmp_path_factory.mktemp("docs"))
-    harbour.write(berths=BERTHS, keeper=KEEPER, ferry=FERRY)
-    with harbour.open(states="at-ingest") as rag:
-        list(rag.ingest([harbour.documents]))
-        yield rag
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from rag.api.worker import CANCELLED, LOST, IngestWorker
 from rag.app import Rag
+from rag.config import load_settings
 
 NOTE = b"# Boats\n\nThe boat is moored at the north pier and leaves at seven.\n"
 
@@ -83,3 +84,43 @@ def test_jobs_are_listed_newest_first_without_the_name_of_their_file(desk):
     jobs = desk.client.get("/v1/jobs", params={"limit": 2}).json()["jobs"]
     assert [job["name"] for job in jobs] == ["two.md", "one.md"]
     assert "file" not in jobs[0]
+
+
+def test_at_ingest_states_are_the_last_stage_of_the_last_job(model_home, until):
+    with Rag.open(settings=load_settings(model_home, states="at-ingest")) as opened:
+        worker = worker_of(opened)
+        jobs = [store(opened, f"note{number}", NOTE + str(number).encode()) for number in range(3)]
+        elsewhere = opened.index.jobs.create(collection="other", name="other.md", file="elsewhere")
+        (worker.uploads / "elsewhere").write_bytes(NOTE)
+        worker.start()
+        until(lambda: not opened.index.jobs.list(unfinished_only=True), 60)
+        worker.stop()
+        opened.states.flush()
+        ended = [opened.index.jobs.get(each.id) for each in (*jobs, elsewhere)]
+        assert [(each.state, each.stage) for each in ended] == [("done", "write")] * 3 + [("done", "states")]
+        assert {(each.collection, each.id) for each in opened.documents()} == {
+            (owner.collection, owner.document_id) for owner in opened.states.owners()
+        }
+
+
+def test_a_job_cancelled_while_states_are_computed_is_done_and_the_next_one_completes_them(start_server, until):
+    server = start_server(states="at-ingest")
+    until(lambda: server.client.get("/ready").status_code == 200, 60)
+    long = b"\n\n".join(b"# Boat %d\n\nIt is called Agnes the %d." % (n, n) for n in range(200))
+    job = server.client.post("/v1/documents", files={"file": ("long.md", long)}).json()["jobs"][0]
+    path = f"/v1/jobs/{job['id']}"
+    until(
+        lambda: (
+            ((server.client.get(path).json()["progress"]) or {}).get("total")
+            and server.client.get(path).json()["stage"] == "states"
+        ),
+        60,
+    )
+    server.client.delete(path)
+    ended = server.wait_for_job(job["id"])
+    assert (ended["state"], ended["error"]) == ("done", None)
+    num_kept = server.rag.states.stats().memory_entries
+    num_chunks = server.client.get(f"/v1/documents/{ended['document_id']}").json()["document"]["num_chunks"]
+    assert num_kept < num_chunks
+    assert server.upload("other.md", NOTE)["stage"] == "states"
+    assert server.rag.states.stats().memory_entries == num_chunks + 1

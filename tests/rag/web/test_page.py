@@ -102,6 +102,7 @@ def test_a_question_streams_its_answer_and_its_sources_open(live, open_page):
     page.wait_for_selector(DONE)
     assert page.is_visible("#ask-button")
     assert "tokens/s" in page.inner_text(".cost")
+    assert re.search(r"prompt tokens: \d+ read before, (\d+ read again, )?\d+ read now", page.inner_text(".cost"))
 
     chip = page.locator(".chip").first
     number = chip.get_attribute("data-passage")
