@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -135,13 +135,15 @@ class NativeRuntime:
 
 
 def _rows_of(offsets: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """Ranges of tokens that begin within spans of characters.
+    """Ranges of tokens that reach into spans of characters.
 
     Args:
         offsets: the character at which each token begins, ascending.
         spans: ascending, apart from each other.
     """
+    last = 0
     for start, end in spans:
-        first, last = bisect_left(offsets, start), bisect_left(offsets, end)
+        first = max(last, bisect_right(offsets, start) - 1)
+        last = max(last, bisect_left(offsets, end))
         if first < last:
             yield first, last

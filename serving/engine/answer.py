@@ -39,6 +39,18 @@ class Call:
         self._cancel = cancel
         self._deadline = None if deadline_s is None else self.called_at + deadline_s
 
+    def fail(self, error: Exception) -> None:
+        """Tells the caller of an error, after which nothing more is wanted."""
+        self.events.put(error)
+        self.closed = True
+
+    def raise_error(self) -> None:
+        """Raises the error that nobody has been told of, if there is one."""
+        with suppress(Empty):
+            event = self.events.get_nowait()
+            if isinstance(event, Exception):
+                raise event
+
     @property
     def end(self) -> FinishReason | None:
         """Why the answers are to end now, if they are."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import weakref
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import torch
 
-from serving.engine.answer import Answer, AnswerStream, Call, next_event
+from serving.engine.ahead import read_ahead
+from serving.engine.answer import Answer, AnswerStream, Call
 from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
 from serving.engine.grammar import GrammarCompiler
@@ -36,12 +36,12 @@ from serving.runtime import Reuse, SamplingParams
 if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Sequence
+    from queue import SimpleQueue
 
     from serving.engine.batch import Runner
     from serving.engine.reuse import PassageReuse, PassageTokens
     from serving.engine.scheduler import Work
     from serving.models.tokenizer import Tokenizer
-    from serving.states.types import StatesKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,41 +166,18 @@ class Engine:
         if self._reuse is None:
             return
         texts = self._reuse.passages(PassagePrompt(tuple(instructions), len(instructions), tuple(passages)))
-        places: dict[StatesKey, list[int]] = {}
-        for place, text in enumerate(texts):
-            if not self._reuse.store.has(text.key):
-                places.setdefault(text.key, []).append(place)
-        call, told = Call(cancel, None), SimpleQueue[Text | Exception]()
-        try:
-            for number, same in enumerate((*places.values(), None)):
-                if same is not None:
-                    self._read_aside(texts[same[0]], instructions, call, told)
-                if number:  # one is always computed while the next one waits
-                    text = self._next_read(told)
-                    if text.states is None:
-                        return
-                    yield from places[text.key]
-        finally:
-            call.closed = True
+        reuse = self._reuse
 
-    def _read_aside(
-        self, text: Text, instructions: Sequence[int], call: Call, told: SimpleQueue[Text | Exception]
-    ) -> None:
-        self._check_prompt((*instructions, *text.token_ids))
-        if self._reuse is None or (error := self._service.error):
-            raise error or InvalidRequestError("this engine keeps no states")
-        with self._service.changed:
-            before = self._reuse.instructions(instructions)
-            begun = self._readings.read_aside(text, before, call, told)
-            self._answers.update((reading.request, reading) for reading in begun)
-            self._service.wake(self._serve)
+        def submit(text: Text, call: Call, told: SimpleQueue[Text | Exception]) -> None:
+            self._check_prompt((*instructions, *text.token_ids))
+            if error := self._service.error:
+                raise error
+            with self._service.changed:
+                begun = self._readings.read_aside(text, reuse.instructions(instructions), call, told)
+                self._answers.update((reading.request, reading) for reading in begun)
+                self._service.wake(self._serve)
 
-    def _next_read(self, told: SimpleQueue[Text | Exception]) -> Text:
-        """Waits for the next text; it has no states if the reading was cancelled."""
-        outcome = next_event(told, lambda: self._service.lost)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        yield from read_ahead(texts, self._reuse.store.has, submit, lambda: self._service.lost, cancel)
 
     def generate(self, token_ids: Sequence[int], params: SamplingParams) -> list[int]:
         """Token ids of one answer; the end-of-sequence id is included if it came. Raises as `stream` does."""

@@ -66,7 +66,7 @@ class Reading:
             listener.put(outcome if isinstance(outcome, Exception) else self.text)
         if isinstance(outcome, Exception):
             for call in self.calls:
-                call.events.put(outcome)
+                call.fail(outcome)
 
 
 class Readings:
