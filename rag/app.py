@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from rag.answer import AskSettings, answer
+from rag.answer import answer
 from rag.config import load_settings
 from rag.opened import OpenedOnce
 from rag.prompt import instructions, unnumbered_prompt
-from serving.runtime import SamplingParams
 from serving.threads import share_cores
 
 if TYPE_CHECKING:
@@ -214,21 +213,10 @@ class Rag:
         Args:
             cancel: set it, from any thread, to end the answer within a token.
         """
-        settings = self.settings
-        sampling = SamplingParams(
-            max_new_tokens=settings.max_new_tokens if max_new_tokens is None else max_new_tokens,
-            temperature=settings.temperature if temperature is None else temperature,
-            repetition_penalty=settings.repetition_penalty,
-        )
-        asked = AskSettings(
-            collection=collection or settings.collection,
-            top_k=top_k or settings.top_k,
-            context_tokens=settings.context_tokens,
-            min_relevance=settings.min_relevance,
-            sampling=sampling,
-            timeout_s=settings.answer_timeout_s,
-            numbers_first=settings.numbers_first,
-            reuse_for=settings.reuse_for,
+        from rag.load import ask_settings
+
+        asked = ask_settings(
+            self.settings, collection, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k
         )
         yield from answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel, self._prefetch)
         self._sweep_states()  # when nobody waits for it

@@ -1,4 +1,4 @@
-"""What the layers below are told of the settings: the engine, and ingestion."""
+"""What the settings mean to those who do the work: the engine, ingestion, an answer."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from ingest.extract.sandbox import ExtractLimits
 from ingest.pipeline import IngestSettings
+from rag.answer import AskSettings
 from serving.engine.options import EngineOptions
 from serving.models.load import load_runtime
+from serving.runtime import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,3 +52,28 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         total_s=settings.extract_timeout_s,
     )
     return IngestSettings(settings.chunk_tokens, settings.chunk_overlap, limits)
+
+
+def ask_settings(
+    settings: Settings,
+    collection: str | None,
+    *,
+    max_new_tokens: int | None,
+    temperature: float | None,
+    top_k: int | None,
+) -> AskSettings:
+    """How a question is answered; None takes what is set."""
+    return AskSettings(
+        collection=collection or settings.collection,
+        top_k=top_k or settings.top_k,
+        context_tokens=settings.context_tokens,
+        min_relevance=settings.min_relevance,
+        sampling=SamplingParams(
+            max_new_tokens=settings.max_new_tokens if max_new_tokens is None else max_new_tokens,
+            temperature=settings.temperature if temperature is None else temperature,
+            repetition_penalty=settings.repetition_penalty,
+        ),
+        timeout_s=settings.answer_timeout_s,
+        numbers_first=settings.numbers_first,
+        reuse_for=settings.reuse_for,
+    )

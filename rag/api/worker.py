@@ -35,8 +35,9 @@ NOTHING_DONE = "The file was left out."
 class IngestWorker:
     """One thread that takes the queued jobs in order. A job's upload is removed when the job has ended.
 
-    States of passages are computed, where that is wanted, as the last stage of a job that no other waits behind: all
-    documents can be found before any is read for good.
+    Where states of passages are wanted at ingest, they are computed as the last stage of a job that no other waits
+    behind, so that all documents can be found before any is read for good. What lacks them at the start gets them while
+    there is no job.
     """
 
     def __init__(self, rag: Rag, uploads: Path) -> None:
@@ -96,6 +97,10 @@ class IngestWorker:
         return self._progress if self._current == job.id and job.state is JobState.RUNNING else None
 
     def _run(self) -> None:
+        try:
+            self._catch_up()
+        except Exception:  # jobs do not need it
+            logger.exception("states of passages could not be computed")
         while (job_id := self._queue.get()) is not None and not self._stopping.is_set():
             try:
                 self._take_up(job_id)
@@ -103,6 +108,15 @@ class IngestWorker:
                 logger.exception("job %s could not be ended", job_id)
             with self._lock:
                 self._current, self._progress = None, None
+
+    def _catch_up(self) -> None:
+        """Computes the states that are lacking, until there is something else to do."""
+        if self._rag.settings.states == "at-ingest":
+            self._lack_states = {collection.name for collection in self._rag.index.collections()}
+        for collection in sorted(self._lack_states):
+            for _ in self._states(collection):
+                if self._stopping.is_set() or not self._queue.empty():
+                    return
 
     def _take_up(self, job_id: str) -> None:
         with self._lock:

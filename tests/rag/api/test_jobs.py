@@ -103,6 +103,17 @@ def test_at_ingest_states_are_the_last_stage_of_the_last_job(model_home, until):
         }
 
 
+def test_what_lacks_states_when_the_server_starts_gets_them_without_a_job(model_home, tmp_path, until):
+    (tmp_path / "note.md").write_bytes(NOTE)
+    with Rag.open(settings=load_settings(model_home, states="at-ingest")) as opened:
+        list(opened.read([tmp_path / "note.md"]))
+        list(opened.read([tmp_path / "note.md"], collection="other"))
+        worker = worker_of(opened)
+        worker.start()
+        until(lambda: {owner.collection for owner in opened.states.owners()} == {"default", "other"}, 60)
+        worker.stop()
+
+
 def test_a_job_cancelled_while_states_are_computed_is_done_and_the_next_one_completes_them(start_server, until):
     server = start_server(states="at-ingest")
     until(lambda: server.client.get("/ready").status_code == 200, 60)
