@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from rag.bench.contenders import LLAMA_CPP, contender_names, load_contender, peers_of
 from rag.bench.ttft.cellar import Cellar
 from rag.bench.ttft.doubts import NOT_DROPPED, doubts
+from rag.bench.ttft.plan import with_states
 from rag.bench.ttft.pool import Pool
 from rag.bench.ttft.race import compete
 from rag.bench.ttft.readers import (
@@ -21,8 +22,7 @@ from rag.bench.ttft.readers import (
     OurReader,
     PeerReader,
 )
-from serving.engine.options import EngineOptions
-from serving.models.load import load_runtime
+from rag.load import load
 from serving.runtime import Reuse
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def measure_engine(
     with ExitStack() as stack:
         cellar = Cellar(folder)
         stack.callback(cellar.close)
-        runtime = _load(settings, bench, opened, cellar, notify)
+        runtime = load(opened.subject.model, cellar.warm, with_states(settings, bench), notify)
         stack.callback(runtime.close)
         weight_format = str(runtime.engine.model.weight_format)
         peers = _load_peers(opened, weight_format, runtime, stack, notify)
@@ -86,22 +86,6 @@ def measure_engine(
         if not cellar.was_dropped:
             warnings.append(NOT_DROPPED)
         return Measured(results, weight_format, tuple(warnings))
-
-
-def _load(settings: Settings, bench: TtftBench, opened: OpenedModel, cellar: Cellar, notify: Notify) -> NativeRuntime:
-    subject = opened.subject
-    return load_runtime(
-        subject.model,
-        settings.weight_format,
-        notify=notify,
-        device=subject.device,
-        num_threads=subject.num_threads,
-        kv_format=subject.kv_format,
-        use_kernels=subject.use_kernels,
-        options=EngineOptions(kv_budget_bytes=settings.kv_cache_mb << 20),
-        store=cellar.warm,
-        states_format=bench.states_format,
-    )
 
 
 def _load_peers(

@@ -12,6 +12,7 @@ from rag.bench.report import Figure
 from rag.bench.timing import interleave
 from rag.bench.ttft.cellar import Cellar
 from rag.bench.ttft.doubts import NOT_DROPPED, doubts
+from rag.bench.ttft.plan import with_states
 from rag.bench.ttft.pool import questions, texts
 from rag.bench.ttft.readers import COLD, IN_MEMORY, ON_DISK, way
 from rag.errors import RagError
@@ -114,11 +115,10 @@ def measure_asking(
 def _settings(settings: Settings, bench: TtftBench, opened: OpenedModel, home: Path) -> Settings:
     home.mkdir(parents=True)
     (home / "models").symlink_to(settings.models_folder.absolute(), target_is_directory=True)
-    return settings.model_copy(
+    return with_states(settings, bench).model_copy(
         update={
             "home": home,
             "model": str(opened.subject.model.path),
-            "states_format": bench.states_format,
             "chunk_tokens": bench.passage_tokens,
             "chunk_overlap": 0,
             "context_tokens": bench.max_tokens,
@@ -148,7 +148,7 @@ def _compute_states(rag: Rag, notify: Notify) -> None:
 
 def _askers(rag: Rag, cellar: Cellar, number: int, drawn: list[str]) -> list[_Asker]:
     """Those who read prompts whole first, then the ways to take kept states."""
-    settings = rag.settings.model_copy(update={"top_k": number, "states": "first-use"})
+    settings = rag.settings.model_copy(update={"top_k": number})
     default = settings.reuse_for(rag.model.name) or Reuse()
 
     def asker(where: str, reuse: Reuse | None, *, is_fresh: bool = False) -> _Asker:

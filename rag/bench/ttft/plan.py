@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rag.bench.contenders import LLAMA_CPP, TRANSFORMERS
 from rag.bench.plan import BUNDLED, check_known
@@ -10,6 +11,9 @@ from rag.bench.shapes import SHAPES
 from rag.errors import RagError
 from serving.runtime import Reuse
 from serving.states.types import StatesFormat
+
+if TYPE_CHECKING:
+    from rag.config import Settings
 
 ENGINE, ASK, STORE = "engine", "ask", "store"
 GROUPS = (ENGINE, ASK, STORE)
@@ -71,14 +75,21 @@ class TtftBench:
         return max(_POOL_SHARE * max(self.passages), len(self.passages) * self.num_draws)
 
 
+def with_states(settings: Settings, bench: TtftBench) -> Settings:
+    """The settings with states kept and reused, whatever they say."""
+    return settings.model_copy(
+        update={"states": "first-use", "naive": False, "prefix_cache": True, "states_format": bench.states_format}
+    )
+
+
 def parse_repair(text: str) -> Reuse:
     """A repair as the command takes it: `16` for so many first tokens, `16+0.15` for a share of the others too.
 
     Raises:
         RagError: it is neither.
     """
-    tokens, _, share = text.partition("+")
+    tokens, plus, share = text.partition("+")
     try:
-        return Reuse(int(tokens), float(share or 0))
+        return Reuse(int(tokens), float(share) if plus else 0.0)
     except ValueError:
         raise RagError(f"a repair is written like 16 or 16+0.15, not {text!r}") from None
