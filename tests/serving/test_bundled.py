@@ -10,7 +10,7 @@ import torch
 from serving.engine.batch import logits_of
 from serving.engine.quantize import WeightFormat
 from serving.models.fetch import BUNDLED_FILE
-from serving.runtime import Completion, FinishReason, Prompt, SamplingParams
+from serving.runtime import Completion, FinishReason, Prompt, PromptPassage, SamplingParams
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PASSAGES = (
-    "The flange bolts of the P-200 pump are tightened crosswise to 45 newton metres.",
-    "The warranty of the P-200 pump ends two years after delivery.",
+    PromptPassage("The flange bolts of the P-200 pump are tightened crosswise to 45 newton metres."),
+    PromptPassage("The warranty of the P-200 pump ends two years after delivery."),
 )
 QUESTIONS = [
     "How tightly are the flange bolts of the pump tightened?",
@@ -64,7 +64,7 @@ def reference(models_folder: Path) -> tuple[Any, Any]:
 
 @pytest.fixture
 def prompts(bundled: NativeRuntime) -> list[list[int]]:
-    whole = [bundled.encode(Prompt("Answer in one sentence.", PASSAGES, question)) for question in QUESTIONS]
+    whole = [bundled.encode(Prompt("Answer in one sentence.", PASSAGES, question)).token_ids for question in QUESTIONS]
     plain = bundled.engine.tokenizer.encode("Once upon a time, in a small harbour town,")
     return [*(list(ids) for ids in whole), plain]
 
@@ -113,7 +113,7 @@ def test_the_prompt_is_that_of_the_models_own_template(reference: Any, bundled: 
         {"role": "user", "content": prompt.question},
     ]
     text = reference[1].apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    ids = bundled.encode(prompt)
+    ids = bundled.encode(prompt).token_ids
     assert list(ids) == bundled.engine.tokenizer.encode_template(text)
 
 

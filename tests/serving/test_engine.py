@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +22,16 @@ from serving.errors import (
     PromptTooLongError,
     QueueFullError,
 )
-from serving.runtime import Completion, FinishReason, Prompt, SamplingParams, SegmentKind, TextPiece
+from serving.runtime import (
+    Completion,
+    FinishReason,
+    Prompt,
+    PromptPassage,
+    Reuse,
+    SamplingParams,
+    SegmentKind,
+    TextPiece,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -456,8 +466,13 @@ def test_an_error_of_the_model_reaches_every_caller_and_frees_everything(engine:
 
     steps = Steps(engine)
     steps.after[6] = fail
-    errors = together([lambda n=n: engine.generate([30 + n], LONG) for n in range(4)])
-    assert [str(error) for error in errors] == ["out of memory"] * 4
+    steps.may_go.clear()
+    started = [in_thread(lambda n=n: engine.generate([30 + n], LONG)) for n in range(4)]
+    wait_until(lambda: len(engine._answers) == len(started))
+    steps.may_go.set()
+    for thread, _ in started:
+        thread.join(timeout=120)
+    assert [str(errors[0]) for _, errors in started] == ["out of memory"] * 4
     assert engine.stats().free_blocks == engine.stats().num_blocks
     assert ask(engine, PROMPT, SHORT)[1].finish_reason is FinishReason.LENGTH
 
@@ -603,18 +618,23 @@ def test_what_was_computed_is_reused_and_forgotten_when_told(engine: Engine) -> 
 def test_warming_up_makes_the_first_question_reuse_the_instructions(tiny_engine: Any) -> None:
     runtime = tiny_engine.runtime()
     runtime.warm_up("answer the question")
-    prompt = Prompt("answer the question", ("the valve is in the pump",), "what is the torque?")
+    prompt = Prompt("answer the question", (PromptPassage("the valve is in the pump"),), "what is the torque?")
     completion = list(runtime.stream(prompt, SamplingParams(max_new_tokens=3)))[-1]
-    shared = runtime.encode(Prompt("answer the question", (), ""))
+    shared = runtime.encode(Prompt("answer the question", (), "")).token_ids
     assert 16 <= completion.cached_tokens <= len(shared)
+    completion = list(runtime.stream(prompt, SamplingParams(max_new_tokens=3), reuse=Reuse()))[-1]
+    assert completion.cached_tokens == runtime.encode(prompt).num_instructions
     runtime.close()
 
 
 def test_a_prompt_names_its_segments_in_the_order_of_reading() -> None:
-    prompt = Prompt("be brief", ("one", "two"), "why?")
+    prompt = Prompt("be brief", (PromptPassage("one", "[1]"), PromptPassage("two")), "why?")
     assert [(segment.kind, segment.text) for segment in prompt.segments] == [
         (SegmentKind.INSTRUCTIONS, "be brief"),
         (SegmentKind.PASSAGE, "one"),
+        (SegmentKind.NUMBER, "[1]"),
         (SegmentKind.PASSAGE, "two"),
         (SegmentKind.QUESTION, "why?"),
     ]
+    first = replace(prompt, numbers_first=True)
+    assert [segment.text for segment in first.segments] == ["be brief", "[1]", "one", "two", "why?"]
