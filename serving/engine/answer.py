@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from serving.engine.request import Request, Work
     from serving.engine.sampler import Sampler
-    from serving.engine.scheduler import Request, Work
     from serving.engine.text import AnswerText
     from serving.runtime import TokenLogprobs
 

@@ -18,9 +18,10 @@ from serving.engine.options import EngineOptions
 from serving.engine.pace import Pace
 from serving.engine.prefix import NoPrefixCache, RadixTree
 from serving.engine.reading import Reading, Readings
+from serving.engine.request import Request
 from serving.engine.reuse import PassagePrompt, Text
 from serving.engine.sampler import likeliest, make_samplers
-from serving.engine.scheduler import Request, Scheduler, Totals, num_blocks_for
+from serving.engine.scheduler import Scheduler, Totals, num_blocks_for
 from serving.engine.service import Service
 from serving.engine.speculate import PromptLookup
 from serving.engine.text import AnswerText
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from queue import SimpleQueue
 
     from serving.engine.batch import Runner
+    from serving.engine.request import Work
     from serving.engine.reuse import PassageReuse, PassageTokens
-    from serving.engine.scheduler import Work
     from serving.models.tokenizer import Tokenizer
 
 
@@ -142,7 +143,7 @@ class Engine:
             if num_open + len(answers) > most:
                 raise QueueFullError(f"{num_open} requests are being answered or wait; ask again in a few seconds")
             for answer in answers:
-                if texts is not None and reuse is not None:
+                if self._readings and texts is not None and reuse is not None:
                     layout, begun = self._readings.lay_out(prompt, texts, reuse, call)
                     self._answers.update((reading.request, reading) for reading in begun)
                     answer.request.lay_out(layout)
@@ -163,21 +164,22 @@ class Engine:
             PromptTooLongError: a passage does not fit the model's context, or the memory.
             EngineStoppedError: the engine was closed, or belongs to another process.
         """
-        if self._reuse is None:
-            return
-        texts = self._reuse.passages(PassagePrompt(tuple(instructions), len(instructions), tuple(passages)))
         reuse = self._reuse
+        if reuse is None:
+            return
+        texts = reuse.passages(PassagePrompt(tuple(instructions), len(instructions), tuple(passages)))
 
         def submit(text: Text, call: Call, told: SimpleQueue[Text | Exception]) -> None:
             self._check_prompt((*instructions, *text.token_ids))
             if error := self._service.error:
                 raise error
             with self._service.changed:
-                begun = self._readings.read_aside(text, reuse.instructions(instructions), call, told)
-                self._answers.update((reading.request, reading) for reading in begun)
+                if self._readings:
+                    begun = self._readings.read_aside(text, reuse.instructions(instructions), call, told)
+                    self._answers.update((reading.request, reading) for reading in begun)
                 self._service.wake(self._serve)
 
-        yield from read_ahead(texts, self._reuse.store.has, submit, lambda: self._service.lost, cancel)
+        yield from read_ahead(texts, reuse.store.has, submit, lambda: self._service.lost, cancel)
 
     def generate(self, token_ids: Sequence[int], params: SamplingParams) -> list[int]:
         """Token ids of one answer; the end-of-sequence id is included if it came. Raises as `stream` does."""
@@ -282,8 +284,9 @@ class Engine:
             step_tokens=options.step_tokens,
         )
         self._scheduler.totals = totals
-        if self._reuse is not None:
-            self._readings = Readings(self.model, self._states, self._reuse, self._scheduler)
+        self._readings = (
+            None if self._reuse is None else Readings(self.model, self._states, self._reuse, self._scheduler)
+        )
 
     @torch.inference_mode()
     def _serve(self) -> None:
@@ -301,7 +304,9 @@ class Engine:
             for answer in list(self._answers.values()):
                 answer.outcome = answer.end
                 self._finish_if_over(answer)
-        self._choose_repairs()
+            requests = list(self._answers)
+        if self._readings:
+            self._readings.choose_repairs(requests)
         with self._service.changed:
             works = self._scheduler.plan()
         if not works:
@@ -309,40 +314,20 @@ class Engine:
         for work in works:
             self._answers[work.request].begin()
         begun_at = time.perf_counter()
-        self._place(works)
+        if self._readings:
+            self._readings.place(works)
         logits = self.model.forward([work.chunk for work in works], self._states)
         chosen = self._choose(works, logits)
         answers = [work.num_logits for work in works if work.request.decoding]
         prompts = [work.num_scheduled_tokens for work in works if not work.request.decoding]
         step_s = time.perf_counter() - begun_at
         self._pace.note(sum(answers), sum(prompts), step_s)
-        self._note_readings(works, step_s / (sum(answers) + sum(prompts)))
+        if self._readings:
+            self._readings.note(works, step_s / (sum(answers) + sum(prompts)))
         with self._service.changed:
             for work, token_ids in zip(works, chosen, strict=True):
                 self._scheduler.advance(work, token_ids)
                 self._finish_if_over(self._answers[work.request])
-
-    def _choose_repairs(self) -> None:
-        """Chooses the tokens to repair for those that wait for nothing else."""
-        for request in list(self._answers):
-            layout = request.layout
-            if self._reuse is not None and layout is not None and layout.share and layout.has_states:
-                layout.repair(self._reuse.most_changed(request.token_ids, layout))
-
-    def _place(self, works: Sequence[Work]) -> None:
-        """Brings the kept states of requests that begin now to their places."""
-        for request in (work.request for work in works):
-            if request.layout is not None and not request.is_placed:
-                placements = [text.placement for text in request.layout.texts]
-                self.model.place(placements, request.num_prompt_tokens, request.blocks, self._states)
-                request.is_placed = True
-
-    def _note_readings(self, works: Sequence[Work], token_s: float) -> None:
-        """Tells the store what states cost that were computed to be kept."""
-        num_tokens = sum(work.num_scheduled_tokens for work in works if work.request.is_reading)
-        if self._reuse is not None and num_tokens:
-            num_bytes = self._reuse.layout.num_bytes(num_tokens)
-            self._reuse.store.note_computed(num_tokens, num_bytes, num_tokens * token_s)
 
     def _choose(self, works: Sequence[Work], logits: torch.Tensor) -> list[list[int]]:
         """The tokens that each part of the step gave; one pass finds those of all answers that take the likeliest."""

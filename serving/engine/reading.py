@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from serving.engine.request import Request
 from serving.engine.reuse import Layout, PlacedText
-from serving.engine.scheduler import Request
 from serving.runtime import FinishReason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from queue import SimpleQueue
 
     import torch
 
     from serving.engine.answer import Call
     from serving.engine.batch import Runner
+    from serving.engine.request import Work
     from serving.engine.reuse import PassagePrompt, PassageReuse, Text
-    from serving.engine.scheduler import Scheduler, Work
+    from serving.engine.scheduler import Scheduler
     from serving.runtime import Reuse
     from serving.states.types import StatesKey
 
@@ -70,7 +71,8 @@ class Reading:
 
 
 class Readings:
-    """The texts that are being read. All but `keep` is to be called with the engine's lock held.
+    """The texts that are being read, and what is done with them. All but what only the engine's thread calls, and says
+    so, is to be called with the engine's lock held.
 
     Args:
         states: of all sequences, as the runner has them.
@@ -116,6 +118,28 @@ class Readings:
     def forget(self, reading: Reading) -> None:
         """Notes that a reading has ended."""
         self._open.pop(reading.text.key, None)
+
+    def choose_repairs(self, requests: Iterable[Request]) -> None:
+        """Chooses the tokens to repair for those that wait for nothing else; without the lock, like what follows."""
+        for request in requests:
+            layout = request.layout
+            if layout is not None and layout.share and layout.has_states:
+                layout.repair(self._reuse.most_changed(request.token_ids[: request.num_prompt_tokens], layout))
+
+    def place(self, works: Iterable[Work]) -> None:
+        """Brings the kept states of requests that begin now to their places."""
+        for request in (work.request for work in works):
+            if request.layout is not None and not request.is_placed:
+                placements = [text.placement for text in request.layout.texts]
+                self._runner.place(placements, request.num_prompt_tokens, request.blocks, self._states)
+                request.is_placed = True
+
+    def note(self, works: Iterable[Work], token_s: float) -> None:
+        """Tells the store what states cost that a step computed to be kept, at so many seconds a token."""
+        num_tokens = sum(work.num_scheduled_tokens for work in works if work.request.is_reading)
+        if num_tokens:
+            num_bytes = self._reuse.layout.num_bytes(num_tokens)
+            self._reuse.store.note_computed(num_tokens, num_bytes, num_tokens * token_s)
 
     def _wanted(self, text: Text, instructions: Text, call: Call, begun: list[Reading], *, aside: bool = False) -> Text:
         """The text, which somebody else may be waiting for already; it is read if it has no states."""

@@ -13,13 +13,14 @@ from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
 from serving.engine.pace import Pace
 from serving.engine.prefix import NoPrefixCache, RadixTree
-from serving.engine.scheduler import SPECULATE_UP_TO, Request, Scheduler, num_blocks_for
+from serving.engine.request import Request
+from serving.engine.scheduler import SPECULATE_UP_TO, Scheduler, num_blocks_for
 from serving.engine.speculate import PromptLookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from serving.engine.scheduler import Work
+    from serving.engine.request import Work
 
 STEP_TOKENS, GAP_TOKENS, MAX_RUNNING = 40, 7, 3
 
