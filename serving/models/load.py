@@ -12,12 +12,11 @@ from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from serving.states.store import StateStore
-
     from serving.engine.options import EngineOptions
     from serving.models.prepared import PreparedModel
     from serving.models.tokenizer import Tokenizer
     from serving.native import NativeRuntime
+    from serving.states.store import StateStore
 
     Notify = Callable[[str], None]
 
@@ -120,7 +119,6 @@ def load_runtime(
         NotEnoughMemoryError: it would not fit.
     """
     import torch
-    from serving.states.store import StateStore
 
     from serving.engine.engine import Engine
     from serving.engine.kvcache import KVFormat
@@ -133,6 +131,7 @@ def load_runtime(
     from serving.models.prepared import open_weights
     from serving.models.runner import choose_runner, make_runner
     from serving.native import NativeRuntime
+    from serving.states.store import StateStore
     from serving.states.types import StatesFormat
 
     if num_threads is not None:
