@@ -59,3 +59,5 @@ def _counts(result: Result) -> Iterator[str]:
     yield f"spread {result.timing.spread:.0%}"
     if result.floor:
         yield str(result.floor)
+    if result.remark:
+        yield result.remark

@@ -65,8 +65,9 @@ class AloneReader:
         self._token_ids: tuple[int, ...] = ()
 
     def ready(self, draw: Draw) -> None:
-        """See `Reader`."""
+        """See `Reader`; computes them once, so that memory and threads are where they are wanted."""
         self._token_ids = self._runtime.encode(draw.prompt).token_ids[-self._num_tokens :]
+        self.first_token(draw)
 
     @torch.inference_mode()
     def first_token(self, draw: Draw) -> None:  # noqa: ARG002 - see `Reader`

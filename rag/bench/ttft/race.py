@@ -24,11 +24,13 @@ class Result:
     Attributes:
         completions: of our engine.
         floor: where states are taken as they were kept.
+        remark: what else there is to say of the last prompt.
     """
 
     timing: Timing
     completions: tuple[Completion, ...] = ()
     floor: Floor | None = None
+    remark: str = ""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,9 @@ def compete(
         name: Floor(num_bytes, read_s, number, timings[alone[number].name].median_s)
         for name, number in num_computed.items()
     }
-    of_ours = {one.name: Result(timings[one.name], tuple(one.completions), floors.get(one.name)) for one in ours}
+    of_ours = {
+        one.name: Result(timings[one.name], tuple(one.completions), floors.get(one.name), one.remark) for one in ours
+    }
     return {**of_ours, **{peer.name: Result(timings[peer.name]) for peer in peers}}
 
 

@@ -60,6 +60,7 @@ class OurReader:
     Attributes:
         reuse: None for reading prompts whole.
         completions: of the prompts so far.
+        remark: what else there is to say of the last one.
     """
 
     runtime: NativeRuntime
@@ -67,6 +68,7 @@ class OurReader:
     reuse: Reuse | None = None
     where: str = COLD
     completions: list[Completion] = field(default_factory=list)
+    remark: str = ""
     _events: Iterator[TextPiece | Completion] = field(default_factory=lambda: iter(()))
     _first: TextPiece | Completion | None = None
 
@@ -122,6 +124,12 @@ class DiskReader(OurReader):
     def ready(self, draw: Draw) -> None:  # noqa: ARG002 - see `Reader`
         """See `Reader`."""
         self.runtime.reuse.store = self.cellar.fresh()
+
+    def done(self, draw: Draw) -> None:
+        """See `Reader`."""
+        super().done(draw)
+        stats = self.runtime.reuse.store.stats()
+        self.remark = f"{stats.loaded_bytes / 1e6:.1f} MB from disk in {stats.load_s * 1000:.1f} ms"
 
 
 @dataclass(slots=True)

@@ -142,6 +142,7 @@ def test_each_way_takes_its_states_from_where_it_says(runtime, pool, cellar):
     computed = last[memory.name].prompt_tokens - last[memory.name].cached_tokens
     assert abs(floors[memory.name].num_computed - computed) < 5  # the questions differ
     assert floors[memory.name] == floors[disk.name]
+    assert "MB from disk" in results[disk.name].remark
 
 
 def test_the_floor_reads_the_states_once(runtime, pool, cellar):
