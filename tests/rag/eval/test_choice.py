@@ -33,7 +33,7 @@ def measured(tokens, *, f1_change=None, kl=0.0, top_1=100.0, share=0.0):
 def test_of_those_within_two_points_of_f1_the_one_that_repairs_least_is_chosen():
     verdict = choose([measured(0, f1_change=-2.5), measured(64, f1_change=0.5), measured(8, f1_change=-1.9)])
     assert verdict.setting("now").repair_tokens == 8
-    assert "within 2 points of F1" in verdict.reason
+    assert "2 points of F1" in verdict.reason
 
 
 def test_tokens_that_are_chosen_by_share_count_as_repaired():
@@ -45,22 +45,22 @@ def test_an_answer_that_is_better_than_that_of_full_prefill_is_no_fault():
     assert choose([measured(0, f1_change=7.0), measured(8, f1_change=0.0)]).setting("now").repair_tokens == 0
 
 
-def test_without_right_answers_predictions_must_be_near():
+def test_predictions_must_be_near():
     far, few, near = measured(0, kl=0.11), measured(8, kl=0.05, top_1=89.0), measured(16, kl=0.09, top_1=90.5)
     verdict = choose([far, few, near])
     assert verdict.setting("now").repair_tokens == 16
     assert "0.1 nats" in verdict.reason
 
 
-def test_with_right_answers_predictions_do_not_decide():
-    assert choose([measured(0, f1_change=-1.0, kl=5.0)]).setting("now").repair_tokens == 0
+def test_predictions_must_be_near_even_where_answers_are_as_right():
+    assert choose([measured(0, f1_change=1.0, kl=0.2), measured(8, f1_change=-1.0)]).setting("now").repair_tokens == 8
 
 
 def test_if_none_is_near_the_nearest_is_chosen_and_it_is_said():
     verdict = choose([measured(0, f1_change=-9.0), measured(32, f1_change=-2.2), measured(64, f1_change=-3.0)])
     assert verdict.setting("now").repair_tokens == 32
     assert verdict.setting("now").states
-    assert verdict.reason == "no setting is within 2 points of F1 of full prefill; this one is the nearest"
+    assert verdict.reason.endswith("of full prefill; this one is the nearest")
 
 
 def test_states_are_not_reused_where_even_the_nearest_is_far():
