@@ -106,6 +106,8 @@ def ttft(
 ) -> None:
     """Time to the first token with kept states of passages, in memory and on disk, and without them.
 
+    Prompts are drawn anew for every repeat, the same for all, and none begins as another does but for the instructions.
+
     The limit is what it takes to read the states from memory once, and to compute with nothing before them the tokens
     that are computed anyway: numbers, question and template, and those that are repaired.
     """

@@ -109,9 +109,9 @@ def _folder(settings: Settings) -> tempfile.TemporaryDirectory[str]:
 
 
 def _settings(bench: TtftBench, opened: Sequence[OpenedModel], formats: Sequence[str]) -> dict[str, Any]:
+    of_models = {"models": [one.subject.model.path.name for one in opened], "formats": list(formats)}
     return {
-        "models": [one.subject.model.path.name for one in opened],
-        "formats": list(formats),
+        **{name: values for name, values in of_models.items() if values},
         "groups": list(bench.groups),
         "passages": list(bench.passages),
         "passage_tokens": bench.passage_tokens,
