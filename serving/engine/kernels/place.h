@@ -69,6 +69,14 @@ INLINE __m512i bf16_pairs(__m512 even, __m512 odd) {
                            _mm512_slli_epi32(_mm512_cvtepu16_epi32(to_bf16(odd)), 16));
 }
 
+/* Writes past the caches: what is placed is far more than they hold, and each line is written whole. */
+INLINE void store_slots(bf16 *to, __mmask16 slots, __m512i pairs) {
+    if (slots == 0xffff)
+        _mm512_stream_si512((void *)to, pairs);
+    else
+        _mm512_mask_storeu_epi32(to, slots, pairs);
+}
+
 /* 16 consecutive tokens of kept states, which may begin anywhere in a block: lanes of two blocks. */
 typedef struct {
     size_t early, late; /* indices of the blocks */
@@ -101,8 +109,8 @@ static void place_keys(const States *from, const Source *source, const float *co
         }
         for (int j = 0; j < 4; j += 2) {
             bf16 *at = to + (size_t)(i * 2 + j / 2) * BLOCK * 2;
-            _mm512_mask_storeu_epi32(at, slots, bf16_pairs(low[j], low[j + 1]));
-            _mm512_mask_storeu_epi32(at + (size_t)dim / 4 * BLOCK * 2, slots, bf16_pairs(high[j], high[j + 1]));
+            store_slots(at, slots, bf16_pairs(low[j], low[j + 1]));
+            store_slots(at + (size_t)dim / 4 * BLOCK * 2, slots, bf16_pairs(high[j], high[j + 1]));
         }
     }
 }
@@ -124,8 +132,12 @@ static void place_values(const States *from, const Source *source, bf16 *to, __m
             int a = slot + source->shift, b = a + 1;
             __m512i pair = bf16_pairs(scaled_bytes(words[a / 4], a % 4, _mm512_set1_ps(scales[a])),
                                       scaled_bytes(words[b / 4], b % 4, _mm512_set1_ps(scales[b])));
+            bf16 *at = to + (size_t)(slot / 2 * dim + d) * 2;
             __mmask32 wanted = (slots >> slot & 1 ? 0x55555555u : 0) | (slots >> slot & 2 ? 0xaaaaaaaau : 0);
-            _mm512_mask_storeu_epi16(to + (size_t)(slot / 2 * dim + d) * 2, wanted, pair);
+            if (wanted == 0xffffffffu)
+                _mm512_stream_si512((void *)at, pair);
+            else
+                _mm512_mask_storeu_epi16(at, wanted, pair);
         }
     }
 }
@@ -194,6 +206,7 @@ static void run_placing(void *argument, int thread, int n) {
         }
         for (int i = 0; i < p->num_kept; i++) place_text(p, &p->kept[i], &to, kv_head);
     }
+    _mm_sfence();
 }
 
 /* The other way: the states of a sequence's tokens from `position` on, to be kept. */
