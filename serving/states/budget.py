@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _SHARE_KEPT = 0.95  # of the budget, after files had to go: so that not every file that comes has another go
 _FREE_SHARE = 0.05  # of the file system, or
 _FREE_BYTES = 1 << 30  # if that is less: left to others
-_LOOK_AGAIN_S = 30.0  # after so long what other processes write is counted too
+_LOOK_AGAIN_S = 30.0  # after so long, or after it has added as much as goes at a time, it counts others' files too
 
 
 class Usage(NamedTuple):
@@ -47,6 +47,7 @@ class DiskBudget:
         self._lock = threading.Lock()
         self._usage: Usage | None = None
         self._looked_at = 0.0
+        self._added_bytes = 0  # since then
 
     @property
     def usage(self) -> Usage:
@@ -57,7 +58,8 @@ class DiskBudget:
 
     def make_room(self, num_bytes: int) -> bool:
         """Whether so many bytes may be added; files that were used least recently go for them."""
-        if time.monotonic() - self._looked_at > _LOOK_AGAIN_S:
+        is_long_ago = time.monotonic() - self._looked_at > _LOOK_AGAIN_S
+        if is_long_ago or self._added_bytes > (1 - _SHARE_KEPT) * self._budget_bytes:
             self._look()
         allowed = min(self._budget_bytes, self.usage.num_bytes + self._spare_bytes())
         if num_bytes > allowed:
@@ -69,6 +71,7 @@ class DiskBudget:
     def count(self, num_files: int, num_bytes: int) -> None:
         """Takes note of files that were added, or removed if the figures are negative."""
         with self._lock:
+            self._added_bytes += max(0, num_bytes)
             if self._usage:
                 self._usage = Usage(self._usage.num_files + num_files, self._usage.num_bytes + num_bytes)
 
@@ -82,7 +85,7 @@ class DiskBudget:
             files.append(_File(status.st_mtime, status.st_size, Path(entry.path)))
         with self._lock:
             self._usage = Usage(len(files), sum(file.num_bytes for file in files))
-            self._looked_at = time.monotonic()
+            self._looked_at, self._added_bytes = time.monotonic(), 0
         return files
 
     def _spare_bytes(self) -> int:

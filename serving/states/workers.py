@@ -42,8 +42,8 @@ class Workers:
             self._jobs.append(job)
             if len(self._jobs) > len(self._threads) - self._num_busy and len(self._threads) < self._most:
                 thread = threading.Thread(target=self._work, name=self._name, daemon=True)
-                self._threads.add(thread)
                 thread.start()
+                self._threads.add(thread)
             self._changed.notify_all()
 
     def wait(self) -> None:

@@ -70,6 +70,13 @@ def foreign_text(file: Path) -> None:
     file.write_text("not a file of states, but as long as such a file would have to be to have a header")
 
 
+def of_another_program(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[:8] = b"otherone"
+    struct.pack_into("<I", data, 12, zlib.crc32(data[:12]))
+    file.write_bytes(data)
+
+
 def folder_in_place(file: Path) -> None:
     file.unlink()
     (file / "below").mkdir(parents=True)
@@ -101,7 +108,16 @@ def names_that_are_none(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [foreign_text, folder_in_place, pipe_in_place, link_to_nowhere, other_text, names_that_are_none]
+    "damage",
+    [
+        foreign_text,
+        of_another_program,
+        folder_in_place,
+        pipe_in_place,
+        link_to_nowhere,
+        other_text,
+        names_that_are_none,
+    ],
 )
 def test_it_is_listed_then_logged_counted_and_removed_and_computed_again(
     folder: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture

@@ -87,3 +87,14 @@ def test_folders_that_are_nothing_of_ours_have_no_owner(tmp_path: Path) -> None:
         (tmp_path / "model" / name / "0a").mkdir(parents=True)
     layout = Layout(tmp_path)
     assert {layout.owner_of(document) for document in layout.documents()} == {None}
+
+
+def test_a_file_that_was_moved_does_not_tell_whose_the_folder_is(tmp_path: Path) -> None:
+    layout, keys = Layout(tmp_path), [StatesKey("model", Owner(name * 100, "0a"), "text") for name in "文書"]
+    store = StateStore(tmp_path, memory_bytes=0, disk_bytes=1 << 20)
+    store.put(keys[0], states_of(keys[0]))
+    store.close()
+    folders = [layout.path(key).parent for key in keys]
+    assert layout.owner_of(folders[0]) == keys[0].owner
+    folders[0].parent.rename(folders[1].parent)
+    assert layout.owner_of(folders[1]) is None

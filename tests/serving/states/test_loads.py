@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 
@@ -89,3 +90,13 @@ def test_jobs_are_done_in_their_order_and_all_before_the_end() -> None:
     workers.submit(lambda: done.append(100))
     workers.wait()
     assert done == list(range(100))
+
+
+def test_a_thread_that_waits_keeps_nothing_alive(workers: Workers) -> None:
+    def job() -> None: ...
+
+    workers.submit(job)
+    workers.wait()
+    gone = weakref.ref(job)
+    del job
+    assert gone() is None

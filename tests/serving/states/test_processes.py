@@ -84,12 +84,12 @@ def test_processes_that_share_a_folder_do_not_harm_each_other(folder: Path) -> N
     kill(workers[0])
     store.close()
     assert check(folder) > 0
-    assert sum(path.stat().st_size for path in files_in(folder)) < 2 * DISK_BYTES
+    assert sum(path.stat().st_size for path in files_in(folder)) < 1.5 * DISK_BYTES
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
 
 
 KILLED_AT_A_STEP = """
@@ -165,7 +165,7 @@ from tests.serving.states.kill_worker import open_store
 from tests.serving.states.samples import OWNER, is_right, key_of, states_of
 
 store = open_store(sys.argv[1])
-states = {key_of(number): states_of(key_of(number), 50_000) for number in range(20)}
+states = {key_of(number): states_of(key_of(number), 50_000) for number in range(16)}
 ours, others = list(states)[:10], list(states)[10:]
 stop = threading.Event()
 
@@ -186,15 +186,11 @@ for key in others:
         right = is_right(key, store.get(key)) and store.has(key) and OWNER in store.owners()
         store.flush()
         store.delete(OWNER)
-        store.close()
-        os._exit(0 if right else 1)
+        sys.exit(0 if right else 1)
     assert os.waitpid(child, 0)[1] == 0
 stop.set()
 for thread in threads:
     thread.join()
-if os.fork() == 0:
-    sys.exit()
-os.wait()
 print("ended")
 """
 
