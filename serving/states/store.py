@@ -262,16 +262,13 @@ class StateStore:
             waiting = self._backlog.first()
         if waiting is None:
             return
-        owner = waiting.key.owner
+        owner, written = waiting.key.owner, False
         try:
             written = self._disk.write(waiting.key, waiting.states, lambda: self._is_wanted(waiting))
         finally:
             with self._lock:
-                is_wanted = self._backlog.holds(waiting)
+                self._counts.unwritten += self._backlog.holds(waiting) and not written
                 self._backlog.remove(waiting)
-        if is_wanted and not written:
-            with self._lock:
-                self._counts.unwritten += 1
         if written and self._is_alive and not self._is_alive(owner):
             self.delete(owner)
 
