@@ -47,7 +47,7 @@ def run(*options):
 
 
 def test_every_variant_is_measured_beside_full_prefill_and_the_choice_is_kept(brief, data, tmp_path):
-    result = run("--data", data, "--questions", 2, "--passages", 3, "--json", "--save", tmp_path / "r.json")
+    result = run("--data", data, "--questions", 1, "--passages", 3, "--json", "--save", tmp_path / "r.json")
     assert result.exception is None, result.output
     report = Report.from_json(json.loads(result.stdout))
     assert report == Report.load(tmp_path / "r.json")
