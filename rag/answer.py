@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.cite import CitationStream
+from rag.compress import Compressor
 from rag.errors import KNOWN_ERRORS, RagError
 from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rag.retrieve import OnCandidates, Retriever
     from serving.runtime import Prompt, Reuse, Runtime, SamplingParams
@@ -31,6 +32,7 @@ class AskSettings:
         context_tokens: budget of the prompt.
         timeout_s: time after which the answer ends where it is; None for no end.
         numbers_first: whether a passage's number stands before it or behind it in the prompt.
+        compress: share of a passage's tokens that the model reads, see `rag.compress`.
         reuse_for: how kept states of passages are used with the model of a name; None for not at all.
     """
 
@@ -41,6 +43,7 @@ class AskSettings:
     sampling: SamplingParams
     timeout_s: float | None = None
     numbers_first: bool = False
+    compress: float = 1.0
     reuse_for: Callable[[str], Reuse | None] = lambda _: None
 
 
@@ -110,10 +113,12 @@ class _Answer:
         )
         passages = found.passages[: len(prompt.passages)]
         yield RetrievalEvent(self._question, passages, self._retrieval_s)
-        citations = CitationStream(
-            self._question, passages, lambda wanted: retriever.term_weights(settings.collection, wanted)
-        )
-        yield from self._stream(runtime, prompt, citations)
+
+        def weights(wanted: Iterable[str]) -> dict[str, float]:
+            return retriever.term_weights(settings.collection, wanted)
+
+        prompt = Compressor(settings.compress, runtime.token_offsets, weights).compress(prompt, self._question)
+        yield from self._stream(runtime, prompt, CitationStream(self._question, passages, weights))
 
     def _stream(self, runtime: Runtime, prompt: Prompt, citations: CitationStream) -> Iterator[AnswerEvent]:
         settings = self._settings

@@ -65,7 +65,8 @@ class CitationStream:
     """Passes an answer's text on as it comes, with a citation behind each sentence as soon as it is finished.
 
     `repeats` becomes true when a sentence says again, word for word, what an earlier one said: small models then go
-    on repeating it, and nothing more is to be had from them.
+    on repeating it, and nothing more is to be had from them. A sentence that begins as an earlier one is held back
+    until it goes another way, so that a repeated one is never shown.
 
     Args:
         question: decides between passages that support a sentence equally.
@@ -77,9 +78,11 @@ class CitationStream:
         self._passages = {passage.number: passage for passage in passages}
         self._term_weights = term_weights
         self._held = ""
+        self._begun = ""  # a sentence that so far is the beginning of an earlier one
         self._sentence_start = 0
         self._markers: list[int] = []
         self._said: set[tuple[str, ...]] = set()
+        self._sentences: list[str] = []
         self.answer = ""
         self.citations: list[Citation] = []
         self.repeats = False
@@ -87,13 +90,40 @@ class CitationStream:
     def push(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
         """Takes a piece of the answer, and gives what can be shown after it."""
         ready, self._held = _split_unfinished(self._held + text)
-        yield from self._show(ready)
+        yield from self._show_news(ready)
 
     def finish(self) -> Iterator[TokenEvent | CitationEvent]:
         """Gives the rest, when the answer has ended."""
         rest, self._held = self._held, ""
-        yield from self._show(rest.rstrip())
-        yield from self._end_sentence(len(self.answer))
+        yield from self._show_news(rest.rstrip())
+        if _words_of(self._begun) in self._said:
+            self.repeats = True
+        if not self.repeats:
+            yield from self._show(self._begun)
+            yield from self._end_sentence(len(self.answer))
+
+    def _show_news(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
+        """Shows text, sentence by sentence, unless one is, or may be, what was said before."""
+        self._begun += text
+        while self._begun and not self.repeats:
+            shown = self.answer[self._sentence_start :]
+            boundary = _boundary(shown + self._begun)
+            if boundary is not None and boundary <= len(shown):
+                yield from self._end_sentence(len(self.answer))
+                continue
+            end = len(self._begun) if boundary is None else boundary - len(shown)
+            if not shown.strip() and self._is_old(self._begun[:end], ended=boundary is not None):
+                return
+            text, self._begun = self._begun[:end], self._begun[end:]
+            yield from self._show(text)
+
+    def _is_old(self, sentence: str, *, ended: bool) -> bool:
+        """Whether a sentence was said before or, as far as it goes, may have been."""
+        if ended:
+            self.repeats = _words_of(sentence) in self._said
+            return self.repeats
+        begun = _plain(sentence)
+        return any(said.startswith(begun) for said in self._sentences)
 
     def _show(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
         position = 0
@@ -132,11 +162,13 @@ class CitationStream:
         sentence = _MARKER.sub("", self.answer[start:end])
         markers, self._markers = self._markers, []
         start += len(self.answer[start:end]) - len(self.answer[start:end].lstrip())
-        words = tuple(terms(sentence))
-        self.repeats = self.repeats or (len(words) >= _MIN_REPEATED_TERMS and words in self._said)
+        words = _words_of(sentence)
+        self.repeats = self.repeats or words in self._said
         if self.repeats:
             return
-        self._said.add(words)
+        if len(words) >= _MIN_REPEATED_TERMS:
+            self._said.add(words)
+            self._sentences.append(_plain(sentence))
         for citation in self._citations(sentence, markers, start, end):
             self.citations.append(citation)
             yield CitationEvent(citation)
@@ -221,6 +253,15 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
+def _words_of(sentence: str) -> tuple[str, ...]:
+    return tuple(terms(_MARKER.sub("", sentence)))
+
+
+def _plain(text: str) -> str:
+    """A text without markers, with single spaces."""
+    return " ".join(_MARKER.sub("", text).split())
+
+
 def _split_unfinished(text: str) -> tuple[str, str]:
     """What can be shown, and what may yet become a marker or stand between a sentence and its marker."""
     begun = _MARKER_BEGUN.search(text)
@@ -233,7 +274,7 @@ def _boundary(text: str) -> int | None:
     """Length of the first sentence of a text, if what follows shows that it has ended."""
     for end in _SENTENCE_END.finditer(text):
         following = text[end.end() :].lstrip()
-        if not text[: end.start()].strip() or not following:
+        if not text[: end.start()].strip() or not following or _MARKER.match(following):
             continue
         if end[0] != "\n" and (_ABBREVIATION.search(text[: end.start() + 1]) or following[0].islower()):
             continue

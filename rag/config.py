@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     repair_share: float | None = Field(
         None, ge=0, le=1, description="share of its other tokens computed anew; none: as measured for the model"
     )
+    compress: float = Field(
+        1.0, gt=0, le=1, description="share of a passage's tokens that the model reads, by sentences; 1 reads all"
+    )
     numbers_first: bool = Field(False, description="the number of a passage stands before it in the prompt, not behind")
     reuse: dict[str, ReuseChoice] = Field(
         default_factory=dict, description="what `rag eval fidelity` chose for each model"

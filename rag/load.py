@@ -75,5 +75,6 @@ def ask_settings(
         ),
         timeout_s=settings.answer_timeout_s,
         numbers_first=settings.numbers_first,
+        compress=settings.compress,
         reuse_for=settings.reuse_for,
     )

@@ -68,6 +68,10 @@ class NativeRuntime:
         """See `Runtime`."""
         return len(self._encode_text(text, ()).token_ids)
 
+    def token_offsets(self, text: str) -> Sequence[int]:
+        """See `Runtime`."""
+        return self.engine.tokenizer.token_offsets(text)
+
     def stream(
         self,
         prompt: Prompt,

@@ -10,7 +10,7 @@ from serving.errors import InvalidRequestError
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from serving.states.types import Owner
 
@@ -267,6 +267,10 @@ class Runtime(Protocol):
 
     def count_text_tokens(self, text: str) -> int:
         """Tokens of a passage or question alone."""
+        ...
+
+    def token_offsets(self, text: str) -> Sequence[int]:
+        """The character at which each token of a text begins."""
         ...
 
     def stream(

@@ -109,7 +109,7 @@ class Trials:
         prompt = build_prompt(
             case.question, case.passages, runtime, self._context_tokens, numbers_first=variant.numbers_first
         )
-        compressor = Compressor(variant.share, runtime.engine.tokenizer.token_offsets, self._term_weights)
+        compressor = Compressor(variant.share, runtime.token_offsets, self._term_weights)
         return compressor.compress(prompt, case.question)
 
     def _answer(self, prompt: Prompt, case: Case, variant: Variant) -> _Answer:

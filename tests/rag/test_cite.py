@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from itertools import pairwise
 
 import pytest
@@ -116,6 +117,20 @@ def test_a_sentence_said_twice_is_noticed() -> None:
     list(stream.push(". And"))
     assert stream.repeats
     assert len(stream.citations) == 2
+    assert list(stream.finish()) == []
+    assert stream.answer == "It costs 38 euros. It lasts 14 months."
+
+
+def test_a_sentence_that_begins_as_another_is_shown_when_it_goes_its_own_way() -> None:
+    text = "It costs 38 euros. [1]\n\nIt costs 38 dollars.\n\nIt costs 38"
+    stream = CitationStream("", [passage(1, MANUAL)], lambda wanted: dict.fromkeys(wanted, 1.0))
+    shown = ""
+    for piece in re.findall(r"\s*\S{1,3}", text):
+        shown += "".join(event.text for event in stream.push(piece) if event.type == "token")
+        assert not shown.endswith("\n\nIt costs 38")
+    shown += "".join(event.text for event in stream.finish() if event.type == "token")
+    assert shown == stream.answer == text
+    assert not stream.repeats
 
 
 def test_abbreviations_and_decimals_do_not_end_a_sentence() -> None:

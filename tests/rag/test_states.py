@@ -311,3 +311,16 @@ def test_as_many_tokens_are_repaired_as_is_set(ferry: Rag, settings: dict[str, o
         ferry.settings = before
     assert fewest <= cost.repaired_tokens <= most
     assert cost.cached_tokens + cost.repaired_tokens + cost.computed_tokens == cost.prompt_tokens
+
+
+def test_compressed_passages_are_read_from_the_states_of_whole_ones(ferry: Rag) -> None:
+    question = "Who is the lighthouse keeper of Lindesund?"
+    whole = ask(ferry, question, top_k=3)
+    before = ferry.settings
+    ferry.settings = before.model_copy(update={"compress": 0.4})
+    try:
+        shorter = ask(ferry, question, top_k=3)
+    finally:
+        ferry.settings = before
+    assert shorter.prompt_tokens < whole.prompt_tokens
+    assert shorter.computed_tokens == whole.computed_tokens
