@@ -187,7 +187,7 @@ class PassageReuse:
     """Finds the texts of prompts, and chooses the tokens that are repaired.
 
     Args:
-        model: digest of the model's file, format of weights and adapter.
+        model: digest of the model's file and the format of its weights.
         states_format: how passages are kept; instructions always are as they were computed.
     """
 
@@ -251,17 +251,21 @@ class PassageReuse:
             chosen = range(placed.position + placed.num_repaired, placed.end)
             first = placed.row + placed.num_repaired
             states = placed.placement.states
-            one_layer, data = placed.text.layout.layer(_EARLY_LAYERS - 1, states.data, states.num_tokens)
+            one_layer, data = placed.text.layout.layer(self._num_early - 1, states.data, states.num_tokens)
             kept = one_layer.unpack(data, states.num_tokens, values.device)[1][0, :, first : first + len(chosen)]
             changes.append((values[:, chosen.start : chosen.stop] - kept).square().sum(dim=(0, 2)))
             positions += chosen
         most = torch.topk(torch.cat(changes), round(layout.share * len(positions))).indices
         return [positions[index] for index in most.tolist()]
 
+    @property
+    def _num_early(self) -> int:
+        return min(_EARLY_LAYERS, self.runner.config.num_layers)
+
     def _early_values(self, token_ids: Sequence[int]) -> torch.Tensor:
         """Values that an early layer gives the tokens in each other's company: float32 [kv_heads, tokens, head_dim]."""
         blocks = range(-(-len(token_ids) // BLOCK_SIZE))
-        early = self.runner.early(_EARLY_LAYERS)
+        early = self.runner.early(self._num_early)
         states = early.new_states(len(blocks))
         for start in range(0, len(token_ids), PIECE_TOKENS):
             early.forward([Chunk(token_ids[start : start + PIECE_TOKENS], start, blocks, 0)], states)

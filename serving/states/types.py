@@ -30,8 +30,8 @@ class StatesKey:
     """What states were made from; they serve only a text of which all of this is the same.
 
     Attributes:
-        model: hex digest of everything but the text: the model's file, formats of weights and states, the adapter, and
-            the tokens of the instructions that were read before the text.
+        model: hex digest of everything but the text: the model's file, formats of weights and states, and the tokens of
+            the instructions that were read before the text.
         text: hex digest of the text's token ids.
     """
 
