@@ -89,7 +89,8 @@ class KeptLayout:
 
     def unpack(self, data: np.ndarray, num_tokens: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values, each float32 [num_layers, num_kv_heads, num_tokens, head_dim]."""
-        data.flags.writeable or (data := data.copy())  # PyTorch knows no tensors that are not to be written to
+        if not data.flags.writeable:  # PyTorch knows no tensors that are not to be written to
+            data = data.copy()
         start, *ends = self.offsets(num_tokens)
         parts = []
         for end in ends:

@@ -147,7 +147,7 @@ class Readings:
             return text
         reading = self._open.get(text.key)
         if reading is None:
-            if text is not instructions and text.first:
+            if text.first:
                 self._wanted(instructions, instructions, call, begun, aside=aside)
             reading = self._begin(text, instructions, aside=aside)
             begun.append(reading)
@@ -157,7 +157,7 @@ class Readings:
         return reading.text
 
     def _begin(self, text: Text, instructions: Text, *, aside: bool) -> Reading:
-        if text is instructions or not text.first:
+        if not text.first:
             request = Request(text.token_ids, len(text.token_ids), is_reading=True)
         else:
             token_ids = (*instructions.token_ids, *text.token_ids)

@@ -75,24 +75,14 @@ def test_a_kill_at_any_moment_leaves_each_document_before_or_after(tmp_path):
 
 
 KILLED_AT_A_STEP = """
-import os, pathlib, signal, sys
-
-steps_left = int(sys.argv[2])
-
-def counted(step):
-    def run(*args, **options):
-        global steps_left
-        result = step(*args, **options)
-        steps_left -= 1
-        if not steps_left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return run
+import pathlib, sys
 
 from indexes import Index
 from tests.indexes.kill_worker import version
 from tests.indexes.records import IDENTITY
+from tests.kill_at_step import KillAtStep
 
+counted = KillAtStep(int(sys.argv[2])).counted
 index = Index.open(pathlib.Path(sys.argv[1]), IDENTITY)
 index.write(version("/docs/1.txt", 2))
 for name in ("replace", "unlink", "write_text"):

@@ -93,21 +93,12 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
 
 
 KILLED_AT_A_STEP = """
-import os, pathlib, signal, sys
+import os, pathlib, sys
+from tests.kill_at_step import KillAtStep
 from tests.serving.states.kill_worker import open_store
 from tests.serving.states.samples import key_of, states_of
 
-steps_left = int(sys.argv[2])
-
-def counted(step):
-    def run(*args, **options):
-        global steps_left
-        result = step(*args, **options)
-        steps_left -= 1
-        if not steps_left:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-    return run
+counted = KillAtStep(int(sys.argv[2])).counted
 
 store = open_store(sys.argv[1])
 store.get(key_of(1))
