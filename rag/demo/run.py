@@ -22,10 +22,10 @@ COLLECTION = "demo"
 
 _GO_ON = """
 That was the demo collection. To go on:
-  {rag} ask -c demo "What does a replacement mast weigh?"   ask something else of it
-  {rag} ingest ./docs                                       read your own documents
-  {rag} ask "..."                                           and ask them
-  {rag} serve                                               the same in the browser, http://127.0.0.1:8080
+  {rag} ask -c demo "How long is the gap in the Kelder Bridge record?"   ask something else of it
+  {rag} ingest ./docs                                                    read your own documents
+  {rag} ask "..."                                                        and ask them
+  {rag} serve                                                            the same in the browser, http://127.0.0.1:8080
 """
 
 
