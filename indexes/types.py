@@ -80,6 +80,7 @@ class Document:
         media_type: e.g. `application/pdf`.
         num_pages: None where the format has no pages.
         added_at: seconds since the epoch.
+        metadata: (name, value) pairs that a person gave it, by name.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Document:
     num_tokens: int
     added_at: float
     title: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,35 @@ class DocumentRecord:
 
     Attributes:
         embeddings: [num_chunks, dimension], unit length, one row per chunk in the chunks' order.
+        token_vectors: what late interaction reads, as bytes for each chunk in the chunks' order; None where none are
+            made.
     """
 
     document: Document
     elements: tuple[Element, ...]
     chunks: tuple[Chunk, ...]
     embeddings: NDArray[float32]
+    token_vectors: tuple[bytes, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which documents of a collection may be found; what is empty or None lets all through.
+
+    Attributes:
+        documents: ids, or their first digits (at least 6).
+        paths: globs, one of which the document's path or name matches.
+        types: media types, which may hold `*`, or file endings without the dot.
+        added_from: seconds since the epoch; `added_to` likewise, and not part of it.
+        metadata: (name, value) pairs, all of which the document has.
+    """
+
+    documents: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    added_from: float | None = None
+    added_to: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

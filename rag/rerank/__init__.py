@@ -1,0 +1,1 @@
+"""A second, closer look at the best candidates for a question."""
