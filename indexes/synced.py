@@ -46,10 +46,20 @@ class SyncedVectors:
         """Whether the file shows all that is in memory."""
         return self._vectors is None or self._vectors.saved == self._vectors.state
 
-    def search(self, connection: sqlite3.Connection, vector: NDArray[float32], limit: int) -> list[tuple[int, float]]:
-        """The best (chunk id, inner product) for a vector [dimension], best first."""
+    def search(
+        self,
+        connection: sqlite3.Connection,
+        vector: NDArray[float32],
+        limit: int,
+        allowed: NDArray[int64] | None = None,
+    ) -> list[tuple[int, float]]:
+        """The best (chunk id, inner product) for a vector [dimension], best first.
+
+        Args:
+            allowed: the only chunk ids that may be found; None allows all.
+        """
         target = _target(connection, self._collection)
-        return [] if target is None else self._in_line(connection, target).search(vector, limit)
+        return [] if target is None else self._in_line(connection, target).search(vector, limit, allowed)
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Make the file show the store; in a write transaction, so that one process saves at a time.

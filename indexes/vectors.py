@@ -105,14 +105,24 @@ class Vectors:
         found: NDArray[float32] = self._index.reconstruct_batch(ids)
         return found
 
-    def search(self, vector: NDArray[float32], limit: int) -> list[tuple[int, float]]:
-        """The best (chunk id, inner product) for a vector [dimension], best first."""
-        num_wanted = min(limit, len(self))
+    def search(
+        self, vector: NDArray[float32], limit: int, allowed: NDArray[int64] | None = None
+    ) -> list[tuple[int, float]]:
+        """The best (chunk id, inner product) for a vector [dimension], best first.
+
+        Args:
+            allowed: the only chunk ids that may be found, which need not be in; None allows all.
+        """
+        import faiss
+
+        num_wanted = min(limit, len(self), len(self) if allowed is None else len(allowed))
         if num_wanted < 1:
             return []
+        params = None if allowed is None else faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))
         with _few_threads(len(self)):
-            scores, ids = self._index.search(vector[np.newaxis], num_wanted)
-        return [(int(chunk_id), float(score)) for chunk_id, score in zip(ids[0], scores[0], strict=True)]
+            scores, ids = self._index.search(vector[np.newaxis], num_wanted, params=params)
+        found = zip(ids[0], scores[0], strict=True)
+        return [(int(chunk_id), float(score)) for chunk_id, score in found if chunk_id >= 0]
 
     def save(self, path: Path) -> None:
         """Write the file and its stamp. The caller holds the store's write lock, so one process saves at a time.
