@@ -17,6 +17,8 @@ from serving.runtime import Completion, TextPiece
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from indexes.types import Filter
+    from rag.conversation import Turn
     from rag.retrieve import OnCandidates, Retriever
     from serving.runtime import Prompt, Reuse, Runtime, SamplingParams
 
@@ -34,6 +36,8 @@ class AskSettings:
         numbers_first: whether a passage's number stands before it or behind it in the prompt.
         compress: share of a passage's tokens that the model reads, see `rag.compress`.
         reuse_for: how kept states of passages are used with the model of a name; None for not at all.
+        history: what was asked and answered before, the oldest first.
+        where: which documents may be found; None for all of the collection.
     """
 
     collection: str
@@ -45,6 +49,8 @@ class AskSettings:
     numbers_first: bool = False
     compress: float = 1.0
     reuse_for: Callable[[str], Reuse | None] = lambda _: None
+    history: tuple[Turn, ...] = ()
+    where: Filter | None = None
 
 
 def answer(

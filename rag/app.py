@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from indexes import Index
-    from indexes.types import Chunk, Document, Hit
+    from indexes.types import Chunk, Document, Filter, Hit
     from ingest.embed import Embedder
     from ingest.events import IngestEvent
     from rag.config import Settings
+    from rag.conversation import Turn
     from rag.events import AnswerEvent, Passage
     from rag.retrieve import Retriever
     from rag.states import StatesEvent
@@ -203,6 +204,8 @@ class Rag:
         question: str,
         *,
         collection: str | None = None,
+        history: Sequence[Turn] = (),
+        where: Filter | None = None,
         cancel: threading.Event | None = None,
         max_new_tokens: int | None = None,
         temperature: float | None = None,
@@ -211,12 +214,20 @@ class Rag:
         """Answers a question from the documents; see `rag.events` for what is yielded.
 
         Args:
+            history: what was asked and answered before in this conversation, the oldest first.
+            where: which documents may be found.
             cancel: set it, from any thread, to end the answer within a token.
         """
         from rag.load import ask_settings
 
         asked = ask_settings(
-            self.settings, collection, max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k
+            self.settings,
+            collection,
+            history=history,
+            where=where,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
         )
         yield from answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel, self._prefetch)
         self._sweep_states()  # when nobody waits for it

@@ -85,6 +85,8 @@ class Cost:
         computed_tokens: those that were read for this answer, as nothing was kept of them.
         drafted_tokens: tokens guessed from the prompt and verified, of which `accepted_tokens` were right.
         tokens_per_s: decoding speed after the first token; None when fewer than two tokens came.
+        from_cache: whether the answer had been given before, and was only shown again.
+        answered_at: when it was made, if `from_cache`, in seconds since the epoch.
     """
 
     model: str
@@ -99,16 +101,23 @@ class Cost:
     accepted_tokens: int = 0
     repaired_tokens: int = 0
     computed_tokens: int = 0
+    from_cache: bool = False
+    answered_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RetrievalEvent:
-    """The passages the answer will be made from, best first; sent before any token."""
+    """The passages the answer will be made from, best first; sent before any token.
+
+    Attributes:
+        searched: what was searched for: the question, or what it means after what was said before, or its parts.
+    """
 
     type: ClassVar[str] = "retrieval"
     question: str
     passages: tuple[Passage, ...]
     elapsed_s: float
+    searched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

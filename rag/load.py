@@ -12,9 +12,11 @@ from serving.models.load import load_runtime
 from serving.runtime import SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from indexes.types import Filter
     from rag.config import Settings
+    from rag.conversation import Turn
     from serving.models.prepared import PreparedModel
     from serving.native import NativeRuntime
     from serving.states.store import StateStore
@@ -58,6 +60,8 @@ def ask_settings(
     settings: Settings,
     collection: str | None,
     *,
+    history: Sequence[Turn] = (),
+    where: Filter | None = None,
     max_new_tokens: int | None,
     temperature: float | None,
     top_k: int | None,
@@ -65,6 +69,8 @@ def ask_settings(
     """How a question is answered; None takes what is set."""
     return AskSettings(
         collection=collection or settings.collection,
+        history=tuple(history),
+        where=where,
         top_k=top_k or settings.top_k,
         context_tokens=settings.context_tokens,
         min_relevance=settings.min_relevance,
