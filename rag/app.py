@@ -102,15 +102,11 @@ class Rag:
     @OpenedOnce
     def retriever(self) -> Retriever:
         """Searches the index; checks that its vectors are the embedding model's."""
+        from rag.load import retrieve_settings
         from rag.retrieve import Retriever
 
         self.index.require_identity(self.embedder.identity)
-        return Retriever(
-            self.index,
-            self.embedder,
-            candidates=self.settings.candidates,
-            dense_weight=self.settings.dense_weight,
-        )
+        return Retriever(self.index, self.embedder, retrieve_settings(self.settings))
 
     @OpenedOnce
     def states(self) -> StateStore:

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     context_tokens: int = Field(1536, ge=64, description="budget of the prompt, in tokens")
     candidates: int = Field(50, ge=1, le=1000, description="hits taken from each index before fusion")
     dense_weight: float = Field(0.5, ge=0, le=1, description="share of vector similarity in the fused score")
+    fusion: Literal["convex", "rrf"] = Field(
+        "convex", description="how vector and text search become one: sum of normalised scores, or reciprocal ranks"
+    )
+    rerank_candidates: int = Field(32, ge=1, le=1000, description="best of the fused hits that a reranker judges")
     min_relevance: float = Field(0.2, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
 
     embedding_model: str = Field("all-MiniLM-L6-v2", description="bundled name, or a sentence-transformers folder")

@@ -13,6 +13,7 @@ class Passage:
     Attributes:
         score: the fused retrieval score in [0, 1].
         similarity: cosine of question and passage.
+        rerank_score: what the reranker gave it, on its own scale; None where none judged it.
         start: where its text begins in the document's text, in characters; likewise `end`.
     """
 
@@ -30,6 +31,7 @@ class Passage:
     end: int
     score: float
     similarity: float
+    rerank_score: float | None = None
 
     @property
     def place(self) -> str:

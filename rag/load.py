@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ingest.extract.sandbox import ExtractLimits
 from ingest.pipeline import IngestSettings
 from rag.answer import AskSettings
+from rag.retrieve.settings import RetrieveSettings
 from serving.engine.options import EngineOptions
 from serving.models.load import load_runtime
 from serving.runtime import SamplingParams
@@ -54,6 +55,16 @@ def ingest_settings(settings: Settings) -> IngestSettings:
         total_s=settings.extract_timeout_s,
     )
     return IngestSettings(settings.chunk_tokens, settings.chunk_overlap, limits)
+
+
+def retrieve_settings(settings: Settings) -> RetrieveSettings:
+    """How passages are found."""
+    return RetrieveSettings(
+        candidates=settings.candidates,
+        dense_weight=settings.dense_weight,
+        fusion=settings.fusion,
+        rerank_candidates=settings.rerank_candidates,
+    )
 
 
 def ask_settings(

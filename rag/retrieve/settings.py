@@ -1,0 +1,23 @@
+"""How passages are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveSettings:
+    """What the stages of retrieval do.
+
+    Attributes:
+        candidates: hits taken from each side of the index.
+        dense_weight: share of vector similarity in the fused score, the rest is BM25's.
+        fusion: how the sides become one: a convex sum of normalised scores, or reciprocal ranks.
+        rerank_candidates: how many of the best a reranker judges; the others keep their order behind them.
+    """
+
+    candidates: int = 50
+    dense_weight: float = 0.5
+    fusion: Literal["convex", "rrf"] = "convex"
+    rerank_candidates: int = 32
