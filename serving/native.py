@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -109,6 +109,39 @@ class NativeRuntime:
         before, _ = self._encode_frame(instructions)
         for place in self.engine.read(before, [self._tokens_of(passage) for passage in passages], cancel):
             yield passages[place]
+
+    def score_text(
+        self,
+        instructions: str,
+        passages: Sequence[PromptPassage],
+        text: str,
+        cancel: threading.Event | None = None,
+    ) -> list[tuple[float, ...]]:
+        """How likely a text is behind each passage alone: the log probabilities of its tokens but for the first.
+
+        A passage stands where its states were computed, so they are taken as they are, and of a passage whose states
+        are kept only the text's tokens are computed; the states of others are kept from then on.
+
+        Args:
+            text: of at least two tokens.
+            cancel: set it, from any thread, to end early.
+
+        Returns:
+            For each passage in turn, by tokens; those that it ended too early for have none.
+
+        Raises:
+            PromptTooLongError: a passage and the text do not fit the model's context, or the memory.
+        """
+        before, _ = self._encode_frame(instructions)
+        following = self._encode_text(text, ()).token_ids
+        prompts = []
+        for passage in passages:
+            tokens = replace(self._tokens_of(passage), start=len(before))
+            prompts.append(PassagePrompt((*before, *tokens.token_ids, *following), len(before), (tokens,)))
+        logprobs: list[tuple[float, ...]] = [()] * len(prompts)
+        for scored in self.engine.score(prompts, len(following) - 1, cancel):
+            logprobs[scored.place] = tuple(scored.logprobs)
+        return logprobs
 
     def warm_up(self, instructions: str) -> None:
         """Computes the instructions' states before the first question comes."""

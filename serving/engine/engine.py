@@ -22,6 +22,7 @@ from serving.engine.request import Request
 from serving.engine.reuse import PassagePrompt, Text
 from serving.engine.sampler import likeliest, make_samplers
 from serving.engine.scheduler import Scheduler, Totals, num_blocks_for
+from serving.engine.scoring import AS_KEPT, Scoring, score_in_groups
 from serving.engine.service import Service
 from serving.engine.speculate import PromptLookup
 from serving.engine.text import AnswerText
@@ -101,7 +102,7 @@ class Engine:
         self._states = model.new_states(self._num_blocks)
         self._grammars = GrammarCompiler(tokenizer, model.config.vocab_size, model.config.eos_token_ids)
         self._reuse = reuse if options.passage_reuse else None
-        self._answers: dict[Request, Answer | Reading] = {}
+        self._answers: dict[Request, Answer | Reading | Scoring] = {}
         self._service = Service()
         self._pace = Pace(options.gap_tokens)
         self._open_books(Totals())
@@ -139,7 +140,7 @@ class Engine:
             raise InvalidRequestError(f"n is {params.n}, no more than {most} answers are made or wait; raise max_queue")
         answers = self._make_answers(prompt.token_ids, params, call)
         with self._service.changed:
-            num_open = sum(not request.is_reading for request in self._answers)
+            num_open = sum(isinstance(other, Answer) for other in self._answers.values())
             if num_open + len(answers) > most:
                 raise QueueFullError(f"{num_open} requests are being answered or wait; ask again in a few seconds")
             for answer in answers:
@@ -180,6 +181,30 @@ class Engine:
                 self._service.wake(self._serve)
 
         yield from read_ahead(texts, reuse.store.has, submit, lambda: self._service.lost, cancel)
+
+    def score(
+        self, prompts: Sequence[PassagePrompt], num_scored: int, cancel: threading.Event | None = None
+    ) -> Iterator[Scoring]:
+        """Finds out how likely the last tokens of prompts are, each given all that stands before it.
+
+        Kept states of passages are taken as they are, and those that are missing are computed and kept. So of a prompt
+        whose passage is known only what stands around it is computed. It has its turn among the answers.
+
+        Args:
+            num_scored: tokens at the end of each prompt; at least one more stands behind its passage.
+            cancel: set it, from any thread, to end within one step.
+
+        Yields:
+            Each prompt with its log probabilities, in any order; not all of them if it was cancelled.
+
+        Raises:
+            PromptTooLongError: a prompt does not fit the model's context, or the memory.
+            InvalidRequestError: a prompt holds an id that the model lacks, or not that many tokens behind its passage.
+            EngineStoppedError: the engine was closed, or belongs to another process.
+        """
+        for prompt in prompts:
+            self._check_prompt(prompt.token_ids)
+        yield from score_in_groups(prompts, num_scored, self._submit_scorings, lambda: self._service.lost, cancel)
 
     def generate(self, token_ids: Sequence[int], params: SamplingParams) -> list[int]:
         """Token ids of one answer; the end-of-sequence id is included if it came. Raises as `stream` does."""
@@ -256,6 +281,20 @@ class Engine:
         texts = self._reuse.passages(prompt)
         self._reuse.find(texts)
         return texts
+
+    def _submit_scorings(self, scorings: Sequence[Scoring]) -> None:
+        if error := self._service.error:
+            raise error
+        texts = [self._find_texts(scoring.prompt, AS_KEPT) for scoring in scorings]
+        with self._service.changed:
+            for scoring, known in zip(scorings, texts, strict=True):
+                if self._readings and known is not None:
+                    layout, begun = self._readings.lay_out(scoring.prompt, known, AS_KEPT, scoring.call)
+                    self._answers.update((reading.request, reading) for reading in begun)
+                    scoring.request.lay_out(layout)
+                self._answers[scoring.request] = scoring
+                self._scheduler.submit(scoring.request)
+            self._service.wake(self._serve)
 
     def _make_answers(self, token_ids: Sequence[int], params: SamplingParams, call: Call) -> list[Answer]:
         config = self.model.config
@@ -343,7 +382,7 @@ class Engine:
             start = end
         return chosen
 
-    def _finish_if_over(self, answer: Answer | Reading) -> None:
+    def _finish_if_over(self, answer: Answer | Reading | Scoring) -> None:
         if answer.outcome is not None:
             self._scheduler.finish(answer.request)
             del self._answers[answer.request]

@@ -31,6 +31,7 @@ class Request:
         leader: another answer of the same prompt, whose blocks this one shares once they are computed.
         layout: the prompt's parts whose states were kept; it is admitted when they are there.
         is_reading: the prompt's states are wanted, and no answer.
+        scored_from: of all tokens from this position on the logits are wanted, and no answer.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Request:
         leader: Request | None = None,
         layout: Layout | None = None,
         is_reading: bool = False,
+        scored_from: int | None = None,
     ) -> None:
         self.token_ids = list(prompt_ids)
         self.num_prompt_tokens = len(prompt_ids)
@@ -50,6 +52,7 @@ class Request:
         self.leader = leader
         self.layout = layout
         self.is_reading = is_reading
+        self.scored_from = scored_from
         self.is_placed = layout is None
         self.blocks: list[int] = []
         self.num_cached_tokens = 0
@@ -101,8 +104,16 @@ class Work:
     draft: tuple[int, ...] = ()
 
     @property
+    def positions(self) -> Sequence[int]:
+        """Of the request's own tokens, drafted ones left out."""
+        return self.request.pending[: self.num_scheduled_tokens]
+
+    @property
     def num_logits(self) -> int:
-        """One for the next token and each draft; none while pending tokens remain."""
+        """One for the next token and each draft; none while pending tokens remain. One for each that is scored."""
+        first = self.request.scored_from
+        if first is not None:
+            return sum(position >= first for position in self.positions)
         goes_on = self.num_scheduled_tokens < self.request.num_pending_tokens
         return 0 if goes_on or self.request.is_reading else 1 + len(self.draft)
 
@@ -110,7 +121,7 @@ class Work:
     def chunk(self) -> Chunk:
         """The same for the runner."""
         request = self.request
-        positions = request.pending[: self.num_scheduled_tokens]
+        positions = self.positions
         token_ids = [request.token_ids[position] for position in positions]
         if isinstance(positions, range):
             return Chunk([*token_ids, *self.draft], positions.start, request.blocks, self.num_logits)

@@ -182,8 +182,9 @@ class Scheduler:
         return True
 
     def _match(self, request: Request) -> list[int]:
-        """Blocks of the beginning that are known."""
-        return [] if request.layout else self._tree.match(request.token_ids, len(request.token_ids) - 1)
+        """Blocks of the beginning that are known, and of which no logits are wanted."""
+        last = len(request.token_ids) - 1 if request.scored_from is None else request.scored_from
+        return [] if request.layout else self._tree.match(request.token_ids, last)
 
     def _grow(self, request: Request) -> bool:
         """Makes room for the newest token; False if the request had to give way itself."""
