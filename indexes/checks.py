@@ -18,6 +18,7 @@ _ORPHANS = {
     "chunks": "document_key NOT IN (SELECT key FROM documents)",
     "sources": "document_key NOT IN (SELECT key FROM documents)",
     "embeddings": "chunk_id NOT IN (SELECT id FROM chunks)",
+    "token_vectors": "chunk_id NOT IN (SELECT id FROM chunks)",
     "documents": "collection_id NOT IN (SELECT id FROM collections)",
     "collections": "id NOT IN (SELECT collection_id FROM documents)",
 }
@@ -37,15 +38,17 @@ def problems(connection: sqlite3.Connection) -> list[str]:
 
     Needs a write transaction, for FTS5's own check, but changes nothing.
     """
-    return [*_orphans(connection), *_full_text(connection), *_documents(connection)]
+    return [*_orphans(connection), *_token_vectors(connection), *_full_text(connection), *_documents(connection)]
 
 
 def mend(connection: sqlite3.Connection) -> None:
     """Remove what belongs to no document and make the full text anew, in the caller's transaction."""
     for collection_id in _derived_collections(connection):
         fulltext.drop(connection, collection_id)
-    for table in ("documents", "elements", "chunks", "sources", "embeddings", "collections"):
+    for table in ("documents", "elements", "chunks", "sources", "embeddings", "token_vectors", "collections"):
         connection.execute(f"DELETE FROM {table} WHERE {_ORPHANS[table]}")  # noqa: S608 - constants
+    if schema.token_vectors_identity(connection) is None:
+        connection.execute("DELETE FROM token_vectors")
     connection.execute(
         "UPDATE documents SET num_chunks = (SELECT count(*) FROM chunks WHERE document_key = documents.key)"
     )
@@ -65,6 +68,13 @@ def _orphans(connection: sqlite3.Connection) -> Iterator[str]:
         number = connection.execute(f"SELECT count(*) FROM {table} WHERE {condition}").fetchone()[0]  # noqa: S608
         if number:
             yield f"{table}: {number} rows belong to nothing that is stored"
+
+
+def _token_vectors(connection: sqlite3.Connection) -> Iterator[str]:
+    if schema.token_vectors_identity(connection) is None:
+        (number,) = connection.execute("SELECT count(*) FROM token_vectors").fetchone()
+        if number:
+            yield f"token_vectors: it is not known what made {number} of them"
 
 
 def _full_text(connection: sqlite3.Connection) -> Iterator[str]:

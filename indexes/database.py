@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from indexes.errors import StorageError
+from indexes.migrate import check_current, migrate
 from indexes.schema import check_schema, create_schema
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Database:
         busy_timeout_s: how long to wait for another writer before giving up.
 
     Raises:
-        StorageError: not an index of ours, made by a newer version, unreadable, or missing where `read_only`.
+        StorageError: not an index of ours, made by a newer version, unreadable, or, where `read_only`, missing or
+            made by an earlier one.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, busy_timeout_s: float = 30.0) -> None:
@@ -61,6 +63,9 @@ class Database:
                 if not read_only:
                     create_schema(connection)
                 check_schema(connection, path)
+                if not read_only:
+                    migrate(connection)
+                check_current(connection, path)
         except BaseException:
             self.close()
             raise

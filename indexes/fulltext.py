@@ -10,6 +10,7 @@ being removed.
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import unicodedata
@@ -19,6 +20,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy import int64
+    from numpy.typing import NDArray
+
+FORMAT = 1  # changes with every change of how words are made of text; an index of another one is made anew
 MAX_QUERY_TERMS = 64  # a whole page may be pasted as a question; FTS5 takes expressions of limited depth
 _TOKENIZER = "porter unicode61 remove_diacritics 2"
 _WORD = re.compile(r"[^\W_]+")
@@ -83,15 +88,25 @@ def rebuild(connection: sqlite3.Connection, collection_id: int) -> None:
     connection.execute(f"INSERT INTO fulltext_{collection_id} (fulltext_{collection_id}) VALUES ('rebuild')")
 
 
-def search(connection: sqlite3.Connection, collection_id: int, query: str, limit: int) -> list[tuple[int, float]]:
-    """The best (chunk id, BM25 score) for any text a person may type; scores are positive, larger is better."""
+def search(
+    connection: sqlite3.Connection, collection_id: int, query: str, limit: int, allowed: NDArray[int64] | None = None
+) -> list[tuple[int, float]]:
+    """The best (chunk id, BM25 score) for any text a person may type; scores are positive, larger is better.
+
+    Args:
+        allowed: the ids of the chunks [n] that may be found; None where all may.
+    """
     expression = match_expression(query)
-    if not expression:
+    if not expression or (allowed is not None and not len(allowed)):
         return []
+    only, values = "", [expression]
+    if allowed is not None:
+        only = "AND rowid IN (SELECT value FROM json_each(?)) "
+        values.append(json.dumps(allowed.tolist()))
     rows = connection.execute(
-        f"SELECT rowid, -rank FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ? "
+        f"SELECT rowid, -rank FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ? {only}"
         "ORDER BY rank LIMIT ?",
-        (expression, limit),
+        (*values, limit),
     )
     return [(int(chunk_id), float(score)) for chunk_id, score in rows]
 

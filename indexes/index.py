@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from indexes import fulltext, lookup, rows, schema, store
+from indexes import rows, schema, store, token_vectors
 from indexes.database import Database
 from indexes.derived import Derived
-from indexes.errors import EmbeddingMismatchError, StorageError
+from indexes.errors import StorageError
 from indexes.jobs import JobStore
 from indexes.reembed import reembed
+from indexes.searching import Searching, check_identity
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -24,13 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexes.types import (
-        Chunk,
-        CollectionInfo,
         Document,
         DocumentRecord,
-        Element,
         EmbeddingIdentity,
-        Hit,
         WriteResult,
     )
 
@@ -40,7 +34,7 @@ DATABASE_NAME = "index.sqlite"
 VECTORS_FOLDER = "vectors"
 
 
-class Index:
+class Index(Searching):
     """Documents, their chunks, and two ways to find them; in one folder, shared by threads and processes.
 
     SQLite is the truth. A document enters or leaves in one transaction, and whatever is derived (full text in the
@@ -52,10 +46,8 @@ class Index:
     """
 
     def __init__(self, database: Database, vectors_folder: Path, identity: EmbeddingIdentity | None) -> None:
+        super().__init__(database, Derived(database, vectors_folder), identity)
         self.jobs = JobStore(database)
-        self._database = database
-        self._identity = identity
-        self._derived = Derived(database, vectors_folder)
 
     @classmethod
     def open(
@@ -123,14 +115,8 @@ class Index:
             EmbeddingMismatchError: the stored vectors are another model's.
         """
         with self._database.reading() as connection:
-            _check_identity(connection, self._database.path, identity)
+            check_identity(connection, self._database.path, identity)
         self._identity = identity
-
-    @property
-    def generation(self) -> int:
-        """How often the stored documents have changed, by whatever process; the key of caches made from them."""
-        with self._database.reading() as connection:
-            return schema.generation(connection)
 
     def write(self, record: DocumentRecord) -> WriteResult:
         """Store a document in one transaction, in place of what its path held before in its collection.
@@ -154,6 +140,8 @@ class Index:
         with self._database.writing() as connection:
             if self._stored_identity(connection) != identity:
                 schema.write_identity(connection, identity)
+            if record.token_vectors is not None:
+                token_vectors.adopt(connection, self._writing_token_identity())
             result = store.write(connection, record)
         if result != "unchanged":
             self._derived.wrote(collection, len(record.chunks))
@@ -205,10 +193,15 @@ class Index:
         self._derived.tidy(collection)
         return document_id
 
-    def source_hash(self, collection: str, path: str) -> str | None:
-        """The id of the document now stored for a path; None when there is none."""
-        with self._database.reading() as connection:
-            return lookup.source_hash(connection, collection, path)
+    def set_metadata(self, document: Document, metadata: Iterable[tuple[str, str]]) -> bool:
+        """Give a document these names and values in place of what it had; whether that is a change."""
+        with self._database.writing() as connection:
+            return store.set_metadata(connection, document.collection, document.id, metadata)
+
+    def write_token_vectors(self, identity: str, made: Mapping[int, bytes]) -> None:
+        """Store a model's token vectors by chunk id, for those chunks that are still there; another model's go."""
+        with self._database.writing() as connection:
+            token_vectors.write(connection, identity, made)
 
     def delete(self, document_id: str, collection: str | None = None) -> Document:
         """Delete a document with all its paths, and every trace of its text and vectors from the files.
@@ -234,102 +227,6 @@ class Index:
             num_documents = store.delete_collection(connection, collection)
         self._derived.tidy(collection)
         return num_documents
-
-    def documents(self, collection: str | None = None) -> list[Document]:
-        """The documents of one collection or of all, in the order they came."""
-        with self._database.reading() as connection:
-            return lookup.documents(connection, collection)
-
-    def document(self, id_or_prefix: str, collection: str | None = None) -> Document:
-        """The document with an id, or with an id that starts with the given digits (at least 6).
-
-        Raises:
-            DocumentNotFoundError: none, or more than one, answers to it.
-        """
-        with self._database.reading() as connection:
-            return lookup.find(connection, id_or_prefix, collection)
-
-    def sources(self, document: Document) -> tuple[str, ...]:
-        """The paths that hold the document's bytes, the first one found first.
-
-        Raises:
-            DocumentNotFoundError: it was deleted meanwhile.
-        """
-        with self._database.reading() as connection:
-            return lookup.sources(connection, document)
-
-    def elements(self, document: Document) -> tuple[Element, ...]:
-        """The elements of a document in order.
-
-        Raises:
-            DocumentNotFoundError: it was deleted meanwhile.
-        """
-        with self._database.reading() as connection:
-            return lookup.elements(connection, document)
-
-    def chunks(self, document: Document) -> tuple[Chunk, ...]:
-        """The chunks of a document in order.
-
-        Raises:
-            DocumentNotFoundError: it was deleted meanwhile.
-        """
-        with self._database.reading() as connection:
-            return lookup.chunks(connection, document)
-
-    def collections(self) -> list[CollectionInfo]:
-        """What each collection holds, by name. A collection is there while it holds documents."""
-        with self._database.reading() as connection:
-            return lookup.collections(connection)
-
-    def search_dense(self, collection: str, vector: NDArray[float32], limit: int) -> list[Hit]:
-        """The chunks with the largest inner product with a vector [dimension], best first; exact.
-
-        Raises:
-            StorageError: the vector has another width than the stored ones.
-        """
-        synced = self._derived.vectors_of(collection)
-        with synced.lock, self._database.reading() as connection:
-            identity = self._stored_identity(connection)
-            if identity is None:
-                return []
-            query = _query(vector, identity)
-            return lookup.hits(connection, synced.search(connection, query, limit))
-
-    def search_text(self, collection: str, query: str, limit: int) -> list[Hit]:
-        """The chunks that hold any telling word of a query, by BM25 over headings and text, best first.
-
-        Any text is a safe query; one without words finds nothing.
-        """
-        with self._database.reading() as connection:
-            collection_id = lookup.find_collection(connection, collection)
-            if collection_id is None:
-                return []
-            scores = fulltext.search(connection, collection_id, query, max(limit, 0))
-            return lookup.hits(connection, scores)
-
-    def similarities(self, vector: NDArray[float32], chunk_ids: Sequence[int]) -> dict[int, float]:
-        """Cosine of a unit vector [dimension] with each of the chunks that are stored, by chunk id.
-
-        Raises:
-            StorageError: the vector has another width than the stored ones.
-        """
-        with self._database.reading() as connection:
-            identity = self._stored_identity(connection)
-            if identity is None:
-                return {}
-            query = _query(vector, identity)
-            found = lookup.embeddings(connection, chunk_ids)
-        cosines = rows.to_vectors([blob for _, blob in found], identity.dimension) @ query
-        return {chunk_id: float(cosine) for (chunk_id, _), cosine in zip(found, cosines, strict=True)}
-
-    def document_frequency(self, collection: str, terms: Sequence[str]) -> tuple[int, dict[str, int]]:
-        """The number of chunks in a collection, and how many of them hold each term (whatever its ending)."""
-        with self._database.reading() as connection:
-            collection_id = lookup.find_collection(connection, collection)
-            if collection_id is None:
-                return 0, dict.fromkeys(terms, 0)
-            frequencies = {term: fulltext.document_frequency(connection, collection_id, term) for term in terms}
-            return lookup.num_chunks(connection, collection_id), frequencies
 
     def flush(self) -> None:
         """Bring the vectors' files in line with the store, and clear the traces of what was replaced.
@@ -368,29 +265,7 @@ class Index:
             raise StorageError("this index was opened without an embedding model: nothing can be written to it")
         return self._identity
 
-    def _stored_identity(self, connection: sqlite3.Connection) -> EmbeddingIdentity | None:
-        """Whose vectors are stored, which must be those of the model in use."""
-        return _check_identity(connection, self._database.path, self._identity)
-
-
-def _check_identity(
-    connection: sqlite3.Connection, path: Path, identity: EmbeddingIdentity | None
-) -> EmbeddingIdentity | None:
-    """The identity of the stored vectors, if it is the given one or none is given."""
-    stored = schema.read_identity(connection)
-    if stored is None or identity is None or identity == stored or not lookup.has_embeddings(connection):
-        return stored
-    raise EmbeddingMismatchError(
-        f"the index at {path} holds vectors of the embedding model '{stored.name}' ({stored.dimension} dimensions), "
-        f"not of '{identity.name}' ({identity.dimension}): go back to that model, or run `rag ingest --reembed`"
-    )
-
-
-def _query(vector: NDArray[float32], identity: EmbeddingIdentity) -> NDArray[float32]:
-    query: NDArray[float32] = np.ascontiguousarray(vector, dtype=np.float32)
-    if query.shape != (identity.dimension,):
-        raise StorageError(
-            f"the query's vector has the shape {list(query.shape)}, not [{identity.dimension}] "
-            f"as those of the embedding model '{identity.name}' in this index"
-        )
-    return query
+    def _writing_token_identity(self) -> str:
+        if self._token_identity is None:
+            raise StorageError("it is not known which model made the token vectors: nothing was stored")
+        return self._token_identity

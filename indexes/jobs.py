@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from indexes import rows
 from indexes.errors import JobNotFoundError
 from indexes.types import Job, JobState
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from indexes.database import Database
 
-_COLUMNS = "id, collection, name, file, state, stage, document_id, error, created_at, updated_at"
+_COLUMNS = "id, collection, name, file, state, stage, document_id, error, created_at, updated_at, metadata"
 _UNFINISHED = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -26,12 +27,12 @@ class JobStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, *, collection: str, name: str, file: str) -> Job:
+    def create(self, *, collection: str, name: str, file: str, metadata: tuple[tuple[str, str], ...] = ()) -> Job:
         """A new job, queued."""
         now = time.time()
-        job = Job(uuid.uuid4().hex, collection, name, file, JobState.QUEUED, "", None, None, now, now)
+        job = Job(uuid.uuid4().hex, collection, name, file, JobState.QUEUED, "", None, None, now, now, metadata)
         with self._database.writing() as connection:
-            connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)", astuple(job))  # noqa: S608 - constant
+            connection.execute(f"INSERT INTO jobs ({_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?)", _row(job))  # noqa: S608 - constant
         return job
 
     def get(self, job_id: str) -> Job:
@@ -70,8 +71,8 @@ class JobStore:
     def list(self, *, unfinished_only: bool = False) -> builtins.list[Job]:
         """All jobs, or those queued or running, oldest first."""
         with self._database.reading() as connection:
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY created_at, rowid")  # noqa: S608 - constant
-            jobs = [_job(row) for row in rows]
+            found = connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY created_at, rowid")  # noqa: S608 - constant
+            jobs = [_job(row) for row in found]
         return [job for job in jobs if not unfinished_only or job.state in _UNFINISHED]
 
 
@@ -83,5 +84,12 @@ def _get(connection: sqlite3.Connection, job_id: str) -> Job:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    job_id, collection, name, file, state, *rest = row
+    job_id, collection, name, file, state, *rest = (*row[:-1], rows.to_metadata(row[-1]))
     return Job(job_id, collection, name, file, JobState(state), *rest)
+
+
+def _row(job: Job) -> tuple[Any, ...]:
+    return (
+        *(job.id, job.collection, job.name, job.file, job.state, job.stage, job.document_id, job.error),
+        *(job.created_at, job.updated_at, rows.from_metadata(job.metadata)),
+    )

@@ -15,7 +15,7 @@ from indexes.types import CollectionInfo, Hit
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from indexes.types import Chunk, Document, Element
 
@@ -32,6 +32,21 @@ def find(connection: sqlite3.Connection, id_or_prefix: str, collection: str | No
     Raises:
         DocumentNotFoundError: none, or more than one, answers to it.
     """
+    first, after = id_range(id_or_prefix)
+    found = connection.execute(
+        f"SELECT {rows.DOCUMENT_COLUMNS} {_FROM_DOCUMENTS} "
+        "WHERE documents.id >= ? AND documents.id < ? AND (? IS NULL OR collections.name = ?) LIMIT 3",
+        (first, after, collection, collection),
+    )
+    return _only([rows.to_document(row) for row in found], first, collection)
+
+
+def id_range(id_or_prefix: str) -> tuple[str, str]:
+    """The first id that starts with the given digits, which are themselves, and what sorts after the last.
+
+    Raises:
+        DocumentNotFoundError: they are no id, or too few.
+    """
     prefix = id_or_prefix.strip().lower()
     if not _ID.fullmatch(prefix):
         raise DocumentNotFoundError(
@@ -41,12 +56,7 @@ def find(connection: sqlite3.Connection, id_or_prefix: str, collection: str | No
         raise DocumentNotFoundError(
             f"'{prefix}' is too short for a document id: give at least {MIN_PREFIX_LENGTH} digits, as `rag list` shows"
         )
-    found = connection.execute(
-        f"SELECT {rows.DOCUMENT_COLUMNS} {_FROM_DOCUMENTS} "
-        "WHERE documents.id >= ? AND documents.id < ? AND (? IS NULL OR collections.name = ?) LIMIT 3",
-        (prefix, prefix + _LAST_HEX_DIGIT, collection, collection),
-    )
-    return _only([rows.to_document(row) for row in found], prefix, collection)
+    return prefix, prefix + _LAST_HEX_DIGIT
 
 
 def documents(connection: sqlite3.Connection, collection: str | None) -> list[Document]:
@@ -114,6 +124,17 @@ def embeddings(connection: sqlite3.Connection, chunk_ids: Sequence[int]) -> list
         (json.dumps([int(chunk_id) for chunk_id in chunk_ids]),),
     )
     return found.fetchall()
+
+
+def chunks_at(connection: sqlite3.Connection, document: Document, ordinals: Iterable[int]) -> dict[int, Chunk]:
+    """Chunks of a document by their ordinals; those that it has."""
+    found = connection.execute(
+        f"SELECT {rows.CHUNK_COLUMNS} FROM chunks "  # noqa: S608 - constants
+        "WHERE document_key = ? AND ordinal IN (SELECT value FROM json_each(?))",
+        (_key_of(connection, document), json.dumps([int(ordinal) for ordinal in ordinals])),
+    )
+    chunks = (rows.to_chunk(document.id, row) for row in found)
+    return {chunk.ordinal: chunk for chunk in chunks}
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionInfo]:

@@ -11,6 +11,8 @@ from indexes.errors import DamagedVectorError
 from indexes.types import Chunk, Document, Element, ElementKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy import float32
     from numpy.typing import NDArray
 
@@ -21,9 +23,10 @@ _FLOAT32 = np.dtype("<f4")  # as stored: little-endian on every machine
 
 DOCUMENT_COLUMNS = (
     "documents.id, collections.name, documents.name, documents.path, documents.media_type, documents.num_bytes, "
-    "documents.num_pages, documents.num_chunks, documents.num_tokens, documents.added_at, documents.title"
+    "documents.num_pages, documents.num_chunks, documents.num_tokens, documents.added_at, documents.title, "
+    "documents.metadata"
 )
-NUM_DOCUMENT_COLUMNS = 11
+NUM_DOCUMENT_COLUMNS = 12
 CHUNK_COLUMNS = (
     "chunks.ordinal, chunks.text, chunks.num_tokens, chunks.start, chunks.stop, chunks.pages, chunks.section"
 )
@@ -32,7 +35,17 @@ ELEMENT_COLUMNS = "kind, text, start, stop, level, page, box"
 
 def to_document(row: tuple[Any, ...]) -> Document:
     """A document from `DOCUMENT_COLUMNS`."""
-    return Document(*row)
+    return Document(*(*row[:-1], to_metadata(row[-1])))
+
+
+def from_metadata(metadata: Iterable[tuple[str, str]]) -> str:
+    """Names and values as stored: a JSON object, by name."""
+    return json.dumps(dict(sorted(metadata)), ensure_ascii=False)
+
+
+def to_metadata(stored: str) -> tuple[tuple[str, str], ...]:
+    """Names and values, by name."""
+    return tuple(sorted((str(name), str(value)) for name, value in json.loads(stored).items()))
 
 
 def from_element(document_key: int, ordinal: int, element: Element) -> tuple[Any, ...]:
@@ -99,6 +112,8 @@ def flaw(record: DocumentRecord, dimension: int) -> str | None:
     parts: tuple[Element | Chunk, ...] = (*record.elements, *chunks)
     if any(text[part.start : part.end] != part.text for part in parts):
         return "the range of an element or a chunk does not give its text"
+    if record.token_vectors is not None and len(record.token_vectors) != len(chunks):
+        return f"it has token vectors for {len(record.token_vectors)} of its {len(chunks)} chunks"
     return _vector_flaw(np.asarray(record.embeddings), (len(chunks), dimension))
 
 

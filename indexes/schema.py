@@ -7,13 +7,14 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
+from indexes import fulltext
 from indexes.errors import StorageError
 from indexes.types import EmbeddingIdentity
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x52444F4E  # "RDON", in the file's header, so that no other SQLite file is taken for an index
 _WAL_ATTEMPTS = 100
 _WAL_PAUSE_S = 0.05
@@ -41,6 +42,7 @@ CREATE TABLE documents (
     num_tokens INTEGER NOT NULL,
     added_at REAL NOT NULL,
     title TEXT,
+    metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)), -- an object of texts
     UNIQUE (collection_id, id)
 );
 CREATE INDEX documents_by_id ON documents (id);
@@ -81,6 +83,10 @@ CREATE TABLE embeddings (
     chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
     vector BLOB NOT NULL
 );
+CREATE TABLE token_vectors (
+    chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id) ON DELETE CASCADE,
+    data BLOB NOT NULL
+);
 CREATE TABLE jobs (
     id TEXT PRIMARY KEY,
     collection TEXT NOT NULL,
@@ -91,7 +97,8 @@ CREATE TABLE jobs (
     document_id TEXT,
     error TEXT,
     created_at REAL NOT NULL,
-    updated_at REAL NOT NULL
+    updated_at REAL NOT NULL,
+    metadata TEXT NOT NULL DEFAULT '{}' CHECK (json_valid(metadata))
 );
 CREATE INDEX jobs_by_document ON jobs (document_id);
 """
@@ -110,6 +117,7 @@ def create_schema(connection: sqlite3.Connection) -> None:
             for statement in _TABLES.split(";\n"):
                 connection.execute(statement)
             connection.execute("INSERT INTO meta VALUES ('generation', '0'), ('store_id', ?)", (uuid.uuid4().hex,))
+            write_text_format(connection)
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
@@ -124,12 +132,28 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """
     if _pragma(connection, "application_id") != _APPLICATION_ID:
         raise StorageError(f"{path} is a database, but not an index: move it away, or choose another folder")
-    version = _pragma(connection, "user_version")
-    if version > SCHEMA_VERSION:
+    made_by = version(connection)
+    if made_by > SCHEMA_VERSION:
         raise StorageError(
-            f"the index at {path} was made by a newer version (format {version}, this one knows {SCHEMA_VERSION}): "
+            f"the index at {path} was made by a newer version (format {made_by}, this one knows {SCHEMA_VERSION}): "
             "update with `pip install --upgrade readonce`"
         )
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """Which version's tables the database has."""
+    return _pragma(connection, "user_version")
+
+
+def text_format(connection: sqlite3.Connection) -> int:
+    """Which words the full text was made of; 1 before it was written down."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'text_format'").fetchone()
+    return 1 if row is None else int(row[0])
+
+
+def write_text_format(connection: sqlite3.Connection) -> None:
+    """Keep that the full text is made as this version makes it."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('text_format', ?)", (str(fulltext.FORMAT),))
 
 
 def generation(connection: sqlite3.Connection) -> int:
@@ -165,6 +189,17 @@ def write_identity(connection: sqlite3.Connection, identity: EmbeddingIdentity) 
         ("embedding_dimension", str(identity.dimension)),
     )
     connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+
+
+def token_vectors_identity(connection: sqlite3.Connection) -> str | None:
+    """What made the stored token vectors; None before the first."""
+    row = connection.execute("SELECT value FROM meta WHERE key = 'token_vectors'").fetchone()
+    return None if row is None else str(row[0])
+
+
+def write_token_vectors_identity(connection: sqlite3.Connection, identity: str) -> None:
+    """Keep what makes the stored token vectors."""
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('token_vectors', ?)", (identity,))
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

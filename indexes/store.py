@@ -12,6 +12,7 @@ from indexes import fulltext, lookup, rows, schema
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Iterable
 
     from indexes.types import Document, DocumentRecord, WriteResult
 
@@ -61,6 +62,20 @@ def remove_source(connection: sqlite3.Connection, collection: str, path: str) ->
     _release(connection, collection_id, key, path)
     _changed(connection, collection_id, removed=True)
     return document_id
+
+
+def set_metadata(
+    connection: sqlite3.Connection, collection: str, document_id: str, metadata: Iterable[tuple[str, str]]
+) -> bool:
+    """Give a document these names and values in place of what it had; whether that is a change."""
+    collection_id = lookup.find_collection(connection, collection)
+    changed = connection.execute(
+        "UPDATE documents SET metadata = :new WHERE collection_id = :collection AND id = :id AND metadata <> :new",
+        {"new": rows.from_metadata(metadata), "collection": collection_id, "id": document_id},
+    ).rowcount
+    if changed:
+        schema.next_generation(connection)  # no vector and no word has changed: the collection's stays
+    return bool(changed)
 
 
 def delete(connection: sqlite3.Connection, id_or_prefix: str, collection: str | None) -> Document:
@@ -113,11 +128,11 @@ def _insert(connection: sqlite3.Connection, collection_id: int, record: Document
     key = int(
         connection.execute(
             "INSERT INTO documents (collection_id, id, name, path, media_type, num_bytes, num_pages, num_chunks, "
-            "num_tokens, added_at, title) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            "num_tokens, added_at, title, metadata) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 *(collection_id, document.id, document.name, document.path, document.media_type),
                 *(document.num_bytes, document.num_pages, document.num_chunks, document.num_tokens),
-                *(document.added_at, document.title),
+                *(document.added_at, document.title, rows.from_metadata(document.metadata)),
             ),
         ).lastrowid
         or 0
@@ -131,11 +146,17 @@ def _insert(connection: sqlite3.Connection, collection_id: int, record: Document
         "VALUES (?,?,?,?,?,?,?,?)",
         (rows.from_chunk(key, chunk) for chunk in record.chunks),
     )
-    chunk_ids = connection.execute("SELECT id FROM chunks WHERE document_key = ? ORDER BY ordinal", (key,))
-    vectors = zip(chunk_ids.fetchall(), rows.to_blobs(record.embeddings), strict=True)
+    found = connection.execute("SELECT id FROM chunks WHERE document_key = ? ORDER BY ordinal", (key,))
+    chunk_ids = [chunk_id for (chunk_id,) in found]
     connection.executemany(
-        "INSERT INTO embeddings (chunk_id, vector) VALUES (?, ?)", ((chunk_id, blob) for (chunk_id,), blob in vectors)
+        "INSERT INTO embeddings (chunk_id, vector) VALUES (?, ?)",
+        zip(chunk_ids, rows.to_blobs(record.embeddings), strict=True),
     )
+    if record.token_vectors is not None:
+        connection.executemany(
+            "INSERT INTO token_vectors (chunk_id, data) VALUES (?, ?)",
+            zip(chunk_ids, record.token_vectors, strict=True),
+        )
     fulltext.add_document(connection, collection_id, key)
     return key
 

@@ -179,6 +179,7 @@ class Job:
     Attributes:
         file: the upload's own file name below the uploads folder, never derived from what the client sent.
         name: what the client called it, for display only.
+        metadata: (name, value) pairs that the document gets.
     """
 
     id: str
@@ -191,6 +192,7 @@ class Job:
     error: str | None
     created_at: float
     updated_at: float
+    metadata: tuple[tuple[str, str], ...] = ()
 
 
 WriteResult = Literal["added", "replaced", "unchanged", "duplicate"]

@@ -72,7 +72,7 @@ def test_an_index_of_a_newer_version(folder):
     other.execute("PRAGMA user_version = 99")
     other.close()
     message = message_of(lambda: Index.open(folder))
-    assert "made by a newer version (format 99, this one knows 1)" in message
+    assert "made by a newer version (format 99, this one knows 2)" in message
     assert "`pip install --upgrade readonce`" in message
 
 
