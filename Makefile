@@ -12,7 +12,7 @@ demo: $(VENV)/installed
 	@$(BIN)/rag demo
 
 test: $(VENV)/installed-dev lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check .

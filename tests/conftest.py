@@ -7,8 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
-CACHE = Path(os.environ.get("RAG_TEST_CACHE", Path(__file__).parent.parent / ".cache"))
+ROOT = Path(__file__).parent
+CACHE = Path(os.environ.get("RAG_TEST_CACHE", ROOT.parent / ".cache"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Processes that share the tests take whole files; those that need the same running server go to one process."""
+    for item in items:
+        place = item.path.relative_to(ROOT)
+        together = "servers" if place.parts[:2] in {("rag", "api"), ("rag", "web")} else str(place)
+        item.add_marker(pytest.mark.xdist_group(together))
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +36,9 @@ def models_folder() -> Path:
     from serving.models.load import open_model
 
     folder = CACHE / "models"
-    open_model(BUNDLED_NAME, folder, lambda _: None)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(CACHE / "models.lock"):
+        open_model(BUNDLED_NAME, folder, lambda _: None)
     return folder
 
 
