@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from serving.engine.reuse import PassagePrompt, PassageTokens
 from serving.errors import InvalidRequestError
+from serving.states.types import Tier
 
 if TYPE_CHECKING:
     import threading
@@ -88,6 +89,13 @@ class NativeRuntime:
         encoded = self.encode(prompt)
         instructions = encoded.token_ids[: encoded.num_instructions]
         self.reuse.store.prefetch([self.reuse.key(instructions, passage) for passage in encoded.passages])
+
+    def tiers(self, instructions: str, passages: Sequence[PromptPassage]) -> list[Tier | None]:
+        """Where a prompt would take each passage's states from; None where they would be computed."""
+        before, _ = self._encode_frame(instructions)
+        store, pays = self.reuse.store, self.reuse.store.reading_pays
+        found = [store.tier_of(self.reuse.key(before, self._tokens_of(passage))) for passage in passages]
+        return [tier if tier is Tier.MEMORY or pays else None for tier in found]
 
     def missing_states(self, instructions: str, passages: Sequence[PromptPassage]) -> list[PromptPassage]:
         """Those of the passages whose states are not kept."""

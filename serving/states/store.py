@@ -14,6 +14,7 @@ from serving.states.disk import DiskTier, NoDisk
 from serving.states.loads import Loads
 from serving.states.memory import MemoryTier
 from serving.states.rates import Rates
+from serving.states.types import Tier
 from serving.states.workers import Workers
 
 if TYPE_CHECKING:
@@ -122,9 +123,20 @@ class StateStore:
 
     def has(self, key: StatesKey) -> bool:
         """Whether states are kept in any tier."""
+        return self.tier_of(key) is not None
+
+    def tier_of(self, key: StatesKey) -> Tier | None:
+        """Where states are kept, memory first; looking is no use of them."""
         with self._lock:
             waits = key in self._memory or self._backlog.get(key) is not None
-        return waits or (self._disk.fault is None and self._disk.has(key))
+        if waits:
+            return Tier.MEMORY
+        return Tier.DISK if self._disk.fault is None and self._disk.has(key) else None
+
+    @property
+    def reading_pays(self) -> bool:
+        """Whether states that only disk has are read from there, and not rather computed."""
+        return self._disk.fault is None and self._rates.reading_pays
 
     def prefetch(self, keys: Sequence[StatesKey]) -> None:
         """Brings what only disk has into memory, in the background."""

@@ -17,6 +17,13 @@ class StatesFormat(StrEnum):
     BF16 = "bf16"
 
 
+class Tier(StrEnum):
+    """Where states are kept."""
+
+    MEMORY = "memory"
+    DISK = "disk"
+
+
 @dataclass(frozen=True, slots=True)
 class Owner:
     """The document that a text belongs to: its states leave with it, and never serve another collection."""
