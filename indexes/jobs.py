@@ -84,8 +84,8 @@ def _get(connection: sqlite3.Connection, job_id: str) -> Job:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    job_id, collection, name, file, state, *rest = (*row[:-1], rows.to_metadata(row[-1]))
-    return Job(job_id, collection, name, file, JobState(state), *rest)
+    values: tuple[Any, ...] = (*row[:4], JobState(row[4]), *row[5:-1], rows.to_metadata(row[-1]))
+    return Job(*values)
 
 
 def _row(job: Job) -> tuple[Any, ...]:
