@@ -25,6 +25,12 @@ class Reading:
         with self._database.reading() as connection:
             return schema.generation(connection)
 
+    @property
+    def stamp(self) -> str:
+        """The generation, and of which index: no other index, and no other state of this one, has the same."""
+        with self._database.reading() as connection:
+            return f"{schema.store_id(connection)}:{schema.generation(connection)}"
+
     def source_hash(self, collection: str, path: str) -> str | None:
         """The id of the document now stored for a path; None when there is none."""
         with self._database.reading() as connection:
