@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Iterator, Mapping, Sequence
 
-    from serving.states.types import Owner, Tier
+    from serving.states.types import Owner
 
 _MAX_GRAMMAR_CHARACTERS = 1 << 16
 
@@ -271,10 +271,6 @@ class Runtime(Protocol):
 
     def token_offsets(self, text: str) -> Sequence[int]:
         """The character at which each token of a text begins."""
-        ...
-
-    def tiers(self, instructions: str, passages: Sequence[PromptPassage]) -> list[Tier | None]:
-        """Where a prompt would take each passage's states from; None where they would be computed."""
         ...
 
     def stream(
