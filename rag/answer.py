@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.cite import CitationStream
 from rag.compress import Compressor
-from rag.errors import KNOWN_ERRORS, RagError
+from rag.errors import KNOWN_ERRORS, RagError, code_of
 from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from indexes.types import Filter
     from rag.conversation import Turn
+    from rag.events import Passage
+    from rag.plan import Plan, Planner
     from rag.retrieve import OnCandidates, Retriever
     from serving.runtime import Prompt, Reuse, Runtime, SamplingParams
 
@@ -38,6 +40,8 @@ class AskSettings:
         reuse_for: how kept states of passages are used with the model of a name; None for not at all.
         history: what was asked and answered before, the oldest first.
         where: which documents may be found; None for all of the collection.
+        planner: called for what decides which passages are read and how, so that the first token comes in time; None
+            for what is set here.
     """
 
     collection: str
@@ -51,6 +55,7 @@ class AskSettings:
     reuse_for: Callable[[str], Reuse | None] = lambda _: None
     history: tuple[Turn, ...] = ()
     where: Filter | None = None
+    planner: Callable[[], Planner] | None = None
 
 
 def answer(
@@ -71,7 +76,7 @@ def answer(
     try:
         yield from _Answer(checked_question(question), settings, cancel).run(retriever, runtime, on_candidates)
     except KNOWN_ERRORS as error:
-        yield ErrorEvent(str(error))
+        yield ErrorEvent(str(error), code_of(error))
 
 
 class _Stop(threading.Event):
@@ -95,6 +100,9 @@ class _Answer:
         self._asked_at = time.perf_counter()
         self._retrieval_s = 0.0
         self._first_token_at: float | None = None
+        self._planner: Planner | None = None
+        self._plan: Plan | None = None
+        self._planned_at = 0.0
 
     def run(
         self,
@@ -113,18 +121,34 @@ class _Answer:
             return
         loading_since = time.perf_counter()
         runtime = get_runtime()
+        self._planner = settings.planner and settings.planner()
         self._asked_at += time.perf_counter() - loading_since
         prompt = build_prompt(
             self._question, found.passages, runtime, settings.context_tokens, numbers_first=settings.numbers_first
         )
         passages = found.passages[: len(prompt.passages)]
-        yield RetrievalEvent(self._question, passages, self._retrieval_s)
+        if self._planner is not None:
+            prompt, passages = self._follow_plan(self._planner, prompt, passages, runtime)
+        yield RetrievalEvent(self._question, passages, self._retrieval_s, plan=self._plan)
 
         def weights(wanted: Iterable[str]) -> dict[str, float]:
             return retriever.term_weights(settings.collection, wanted)
 
-        prompt = Compressor(settings.compress, runtime.token_offsets, weights).compress(prompt, self._question)
+        prompt = Compressor(self._settings.compress, runtime.token_offsets, weights).compress(prompt, self._question)
         yield from self._stream(runtime, prompt, CitationStream(self._question, passages, weights))
+
+    def _follow_plan(
+        self, planner: Planner, prompt: Prompt, passages: tuple[Passage, ...], runtime: Runtime
+    ) -> tuple[Prompt, tuple[Passage, ...]]:
+        """Has it decided what is read of a prompt, and how."""
+        self._planned_at = time.perf_counter()
+        self._plan = plan = planner.plan(prompt, self._planned_at - self._asked_at)
+        passages = plan.chosen(passages)
+        self._settings = settings = replace(self._settings, compress=plan.compress, reuse_for=lambda _: plan.reuse)
+        prompt = build_prompt(
+            self._question, passages, runtime, settings.context_tokens, numbers_first=settings.numbers_first
+        )
+        return prompt, passages
 
     def _stream(self, runtime: Runtime, prompt: Prompt, citations: CitationStream) -> Iterator[AnswerEvent]:
         settings = self._settings
@@ -142,6 +166,8 @@ class _Answer:
         yield from self._timed(citations.finish())
         if completion is None:
             raise RagError(f"the answer of {runtime.name} ended without a result; ask again")
+        if self._planner is not None and self._plan is not None and self._first_token_at is not None:
+            self._planner.note(self._plan, self._first_token_at - self._planned_at)
         yield self._done(citations, completion, runtime.name)
 
     def _timed(self, events: Iterator[AnswerEvent]) -> Iterator[AnswerEvent]:

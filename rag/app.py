@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from rag.config import Settings
     from rag.conversation import Turn
     from rag.events import AnswerEvent, Passage
+    from rag.plan import Planner
     from rag.retrieve import Retriever
+    from rag.speeds import SpeedBook
     from rag.states import StatesEvent
     from rag.status import Status
     from serving.models.prepared import PreparedModel
@@ -116,6 +118,13 @@ class Rag:
         return open_store(self.settings, self.index)
 
     @OpenedOnce
+    def speeds(self) -> SpeedBook:
+        """How fast models are on this machine, as far as they were timed."""
+        from rag.speeds import SpeedBook
+
+        return SpeedBook(self.settings.speeds_file)
+
+    @OpenedOnce
     def runtime(self) -> NativeRuntime:
         """The LLM, loaded."""
         from rag.load import load
@@ -202,6 +211,7 @@ class Rag:
         collection: str | None = None,
         history: Sequence[Turn] = (),
         where: Filter | None = None,
+        target_ttft_s: float | None = None,
         cancel: threading.Event | None = None,
         max_new_tokens: int | None = None,
         temperature: float | None = None,
@@ -212,6 +222,8 @@ class Rag:
         Args:
             history: what was asked and answered before in this conversation, the oldest first.
             where: which documents may be found.
+            target_ttft_s: time to the first token that passages, compression and repair are chosen to meet; None takes
+                what is set.
             cancel: set it, from any thread, to end the answer within a token.
         """
         from rag.load import ask_settings
@@ -221,6 +233,7 @@ class Rag:
             collection,
             history=history,
             where=where,
+            planner=self._planner(target_ttft_s),
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_k=top_k,
@@ -295,6 +308,18 @@ class Rag:
         for name in ("runtime", "states", "index"):  # each uses those behind it
             if name in opened:
                 opened[name].close()
+
+    def _planner(self, target_s: float | None) -> Callable[[], Planner] | None:
+        """Gives what plans answers to come in time, if they are to."""
+        from rag.plan import Planner
+
+        settings = self.settings
+        if target_s is None and settings.target_ttft_ms is not None:
+            target_s = settings.target_ttft_ms / 1000
+        if target_s is None:
+            return None
+        reuse_for, compress = settings.reuse_for, settings.compress
+        return lambda: Planner(self.runtime, self.speeds, target_s, reuse_for(self.runtime.name), compress)
 
     def _prefetch(self, hits: Sequence[Hit]) -> None:
         """Has states of passages that a prompt is likely to hold brought into memory, if the model is loaded."""

@@ -107,6 +107,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="what `rag eval fidelity` chose for each model"
     )
 
+    target_ttft_ms: float | None = Field(
+        None, gt=0, description="time to the first token that passages, compression and repair are chosen to meet"
+    )
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
     answer_timeout_s: float | None = Field(None, gt=0, description="time after which an answer ends; none for no end")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
@@ -174,6 +177,11 @@ class Settings(BaseSettings):
     def states_folder(self) -> Path:
         """Where passages' states are kept."""
         return self.home / "states"
+
+    @property
+    def speeds_file(self) -> Path:
+        """What this machine was found to take for prompts, by model."""
+        return self.home / "speeds.json"
 
     @property
     def states_obstacle(self) -> str:

@@ -120,6 +120,8 @@ class AnswerView:
         match event:
             case RetrievalEvent():
                 self._passages = event.passages
+                if event.plan is not None:
+                    self._output.say(f"plan: {event.plan}")
             case TokenEvent():
                 self._output.clear_note()
                 self._write(event.text)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from rag.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,7 @@ class RetrievalEvent:
 
     Attributes:
         searched: what was searched for: the question, or what it means after what was said before, or its parts.
+        plan: what was decided so that the first token comes in time, where a time was given.
     """
 
     type: ClassVar[str] = "retrieval"
@@ -120,6 +124,7 @@ class RetrievalEvent:
     passages: tuple[Passage, ...]
     elapsed_s: float
     searched: tuple[str, ...] = ()
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +162,15 @@ class DoneEvent:
 
 @dataclass(frozen=True, slots=True)
 class ErrorEvent:
-    """The answer failed; one line for a person. The last event of a stream that failed."""
+    """The answer failed; one line for a person. The last event of a stream that failed.
+
+    Attributes:
+        code: the kind of error, see `rag.errors.code_of`.
+    """
 
     type: ClassVar[str] = "error"
     message: str
+    code: str = "failed"
 
 
 AnswerEvent = RetrievalEvent | TokenEvent | CitationEvent | DoneEvent | ErrorEvent

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from indexes.types import Filter
     from rag.config import Settings
     from rag.conversation import Turn
+    from rag.plan import Planner
     from serving.models.prepared import PreparedModel
     from serving.native import NativeRuntime
     from serving.states.store import StateStore
@@ -73,6 +74,7 @@ def ask_settings(
     *,
     history: Sequence[Turn] = (),
     where: Filter | None = None,
+    planner: Callable[[], Planner] | None = None,
     max_new_tokens: int | None,
     temperature: float | None,
     top_k: int | None,
@@ -82,6 +84,7 @@ def ask_settings(
         collection=collection or settings.collection,
         history=tuple(history),
         where=where,
+        planner=planner,
         top_k=top_k or settings.top_k,
         context_tokens=settings.context_tokens,
         min_relevance=settings.min_relevance,

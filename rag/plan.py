@@ -156,7 +156,9 @@ class Planner:
         ]
         if plans:
             return max(plans, key=lambda each: (each[0], -each[1].predicted_s))[1]
-        smallest = (self._plan(found[:1], way, frame, elapsed_s, len(found)) for way in self._ways)
+        # What is late anyway is kept at least, if it may be, so that it is not late the next time.
+        ways = [way for way in self._ways if way.reuse is not None] or self._ways
+        smallest = (self._plan(found[:1], way, frame, elapsed_s, len(found)) for way in ways)
         return min(smallest, key=lambda each: each.predicted_s)
 
     def note(self, plan: Plan, seconds: float) -> None:
