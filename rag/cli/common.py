@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -25,6 +26,9 @@ EXIT_SOME_FAILED = 3
 EXIT_NOT_ANSWERED = 4
 EXIT_DAMAGED = 5
 EXIT_INTERRUPTED = 130
+
+_TIME = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s)")
+_UNITS = {"ms": 0.001, "s": 1.0}
 
 Collection = Annotated[
     str | None, typer.Option("--collection", "-c", help="Named set of documents.", show_default="default")
@@ -83,6 +87,14 @@ def cancel_on_interrupt(output: Output, message: str) -> Iterator[threading.Even
         yield cancel
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def seconds_of(option: str, text: str) -> float:
+    """A time like `300ms` or `0.3s`."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None or not (seconds := float(found[1]) * _UNITS[found[2]]):
+        raise typer.BadParameter(f"{option} takes a time above 0 such as 300ms or 0.3s, not {text!r}")
+    return seconds
 
 
 def text_of(argument: str) -> str:

@@ -17,6 +17,7 @@ from rag.cli.common import (
     States,
     cancel_on_interrupt,
     opened,
+    seconds_of,
     text_of,
 )
 
@@ -33,6 +34,12 @@ def ask(
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token.")] = None,
     states: States = None,
+    target_ttft: Annotated[
+        str | None,
+        typer.Option(
+            help="Time to the first token, like 300ms: passages, compression and repair are chosen to meet it."
+        ),
+    ] = None,
     *,
     json: Json = False,
     quiet: Quiet = False,
@@ -44,11 +51,12 @@ def ask(
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
     flags["states"] = states
     text = checked_question(text_of(question))
+    target_s = None if target_ttft is None else seconds_of("--target-ttft", target_ttft)
     with opened(ctx, json, quiet, **flags) as (rag, output):
         view = AnswerView(output)
         rag.warm_up()
         with cancel_on_interrupt(output, "stopping") as cancel:
-            view.show(rag.ask(text, collection=collection, cancel=cancel))
+            view.show(rag.ask(text, collection=collection, target_ttft_s=target_s, cancel=cancel))
     if view.error is not None:
         if not json:
             output.fail(view.error)

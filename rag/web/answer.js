@@ -44,7 +44,7 @@ export class Answer {
 
   take(event) {
     const takers = {
-      retrieval: () => this.retrieved(event.passages),
+      retrieval: () => this.retrieved(event.passages, event.plan),
       html: () => this.show(event.html),
       citation: () => this.sources.cite(event.citation),
       done: () => this.done(event),
@@ -53,7 +53,8 @@ export class Answer {
     takers[event.type]?.();
   }
 
-  retrieved(passages) {
+  retrieved(passages, plan) {
+    this.plan = plan;
     this.sources.showRetrieved(passages);
     this.status.lastChild.textContent = `Reading ${count(passages.length, "passage")}…`;
   }
@@ -73,7 +74,7 @@ export class Answer {
       this.text.prepend(el("p", { class: "declined-title" }, "Not in your documents"));
     }
     this.cost.hidden = false;
-    this.cost.replaceChildren(...cost(event.cost).map((part) => el("span", {}, part)));
+    this.cost.replaceChildren(...cost(event.cost, this.plan).map((part) => el("span", {}, part)));
     this.end(event.finish_reason);
     if (event.answered && !event.citations.some((each) => each.verified)) this.warn();
     announce(event.answered ? this.text.textContent : `Not in your documents. ${event.answer}`);

@@ -27,17 +27,25 @@ export function place({ pages, section }) {
   return section.join(" › ");
 }
 
-/** What an answer cost, as short pieces of text. */
-export function cost(spent) {
+/** What an answer cost, and what had been planned if it was, as short pieces of text. */
+export function cost(spent, plan) {
   if (!spent.prompt_tokens) return [`${seconds(spent.total_s)} in all; the model was not asked`];
   const shares = [
     [spent.cached_tokens, "read before"], [spent.repaired_tokens, "read again"], [spent.computed_tokens, "read now"],
   ].filter(([tokens]) => tokens).map(([tokens, how]) => `${number.format(tokens)} ${how}`);
   return [
     spent.ttft_s === null ? null : `First word after ${seconds(spent.ttft_s)}`,
+    planned(plan),
     spent.tokens_per_s === null ? null : `${spent.tokens_per_s.toFixed(0)} tokens/s`,
     `${number.format(spent.prompt_tokens)} prompt tokens: ${shares.join(", ")}`,
     `${seconds(spent.total_s)} in all`,
     spent.model,
   ].filter(Boolean);
+}
+
+function planned(plan) {
+  if (!plan) return null;
+  const read = `${count(plan.ranks.length, "passage")}, ${plan.num_read_before} read before`;
+  const met = plan.is_met ? "" : ", which could not be met";
+  return `planned for ${seconds(plan.target_s)}${met}: ${read}, ${seconds(plan.predicted_s)} expected`;
 }
