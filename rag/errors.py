@@ -1,6 +1,6 @@
 """The errors a person can meet; a boundary (CLI, API) turns each into one line and a code."""
 
-from indexes.errors import DocumentNotFoundError, EmbeddingMismatchError, StorageError
+from indexes.errors import DocumentNotFoundError, EmbeddingMismatchError, NotFoundError, StorageError
 from ingest.errors import IngestError
 from serving.errors import (
     InvalidRequestError,
@@ -22,6 +22,20 @@ class ConfigError(RagError):
 
 KNOWN_ERRORS = (RagError, StorageError, IngestError, ServingError)
 
+_CODES: dict[type[Exception], str] = {
+    NotFoundError: "not_found",
+    InvalidRequestError: "invalid_request",
+    PromptTooLongError: "prompt_too_long",
+    ConfigError: "config",
+    QueueFullError: "busy",
+}
+
+
+def code_of(error: Exception) -> str:
+    """What kind of error it is, in a word for programs; `failed` when there is no more to say."""
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), "failed")
+
+
 __all__ = [
     "KNOWN_ERRORS",
     "ConfigError",
@@ -31,9 +45,11 @@ __all__ = [
     "InvalidRequestError",
     "ModelFormatError",
     "ModelNotFoundError",
+    "NotFoundError",
     "PromptTooLongError",
     "QueueFullError",
     "RagError",
     "ServingError",
     "StorageError",
+    "code_of",
 ]

@@ -14,9 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from rag.api.answers import AnswerStream
 from rag.api.models import AskRequest, AskResponse
-from rag.api.problems import INTERNAL, ProblemError, line_of
+from rag.api.problems import INTERNAL, ProblemError, line_of, refusal
 from rag.api.render import answer_html
 from rag.api.services import ServicesOf
+from rag.conversation import Turn
+from rag.errors import code_of
 from rag.events import (
     AnswerEvent,
     CitationEvent,
@@ -67,7 +69,7 @@ class AnswerSoFar:
         elif isinstance(event, DoneEvent):
             self.done, self.text, self.citations = event, event.answer, list(event.citations)
         else:
-            raise ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, event.message)
+            raise refusal(event.code, event.message)
 
     @property
     def html(self) -> str:
@@ -100,6 +102,7 @@ async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Respo
         services.rag.ask,
         body.question,
         collection=body.collection,
+        history=[Turn(each.question, each.answer) for each in body.history],
         max_new_tokens=body.max_new_tokens,
         temperature=body.temperature,
         top_k=body.top_k,
@@ -131,6 +134,7 @@ def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
         raise ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL)
     response = AskResponse(
         question=body.question,
+        searched=list(answer.passages.searched),
         answer=done.answer,
         html=answer.html if body.render == "html" else None,
         answered=done.answered,
@@ -148,7 +152,7 @@ async def _frames(stream: AnswerStream, *, html: bool) -> AsyncGenerator[bytes, 
             async for event in events:
                 yield format_sse_event(comment="ping") if event is None else _frame(event)
     except Exception as error:  # noqa: BLE001 - the status is sent already: the stream says it instead
-        yield _frame(to_json(ErrorEvent(line_of(error))))
+        yield _frame(to_json(ErrorEvent(line_of(error), code_of(error))))
 
 
 async def _events(stream: AnswerStream, *, html: bool) -> AsyncGenerator[dict[str, Any] | None, None]:
@@ -159,6 +163,9 @@ async def _events(stream: AnswerStream, *, html: bool) -> AsyncGenerator[dict[st
             if event is None:
                 yield None
                 continue
+            if isinstance(event, ErrorEvent):
+                yield to_json(event)
+                return
             answer.take(event)
             last = isinstance(event, DoneEvent)
             if not last:

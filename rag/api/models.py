@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from indexes.types import Chunk, CollectionInfo, Document, JobState
 from rag.answer import MAX_QUESTION_CHARACTERS
+from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
 from rag.events import Citation, Cost, Passage
 
 Question = Annotated[
@@ -31,11 +32,24 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class EarlierTurn(Request):
+    """A question that was asked before in the same conversation, and what was answered."""
+
+    question: Question
+    answer: str = Field(max_length=MAX_ANSWER_CHARACTERS)
+
+
 class AskRequest(Request):
     """A question to answer from the documents."""
 
     question: Question
     collection: CollectionName | None = None
+    history: list[EarlierTurn] = Field(
+        [],
+        max_length=MAX_TURNS,
+        description="What was asked and answered before, the oldest first: a follow-up such as `and when?` is "
+        "understood from it. A question that stands by itself is answered without it.",
+    )
     stream: bool = Field(True, description="Server-sent events as they happen; `false`: one JSON object.")
     render: Literal["text", "html"] = Field(
         "text",
@@ -51,6 +65,7 @@ class AskResponse(BaseModel):
     """The whole answer, the passages it was made from, and what it cost."""
 
     question: str
+    searched: list[str] = Field(description="What was searched for: the question, what it means here, or its parts.")
     answer: str
     html: str | None = Field(None, description="The answer as cleaned HTML, when `render` was `html`.")
     answered: bool = Field(description="False when the documents do not answer the question.")

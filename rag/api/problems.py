@@ -10,24 +10,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from indexes.errors import NotFoundError
 from rag.api.models import Problem
-from rag.errors import (
-    KNOWN_ERRORS,
-    ConfigError,
-    InvalidRequestError,
-    PromptTooLongError,
-    QueueFullError,
-)
+from rag.errors import KNOWN_ERRORS, code_of
 
 logger = logging.getLogger(__name__)
 
 _STATUS_OF = {
-    NotFoundError: HTTPStatus.NOT_FOUND,
-    InvalidRequestError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    PromptTooLongError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
-    QueueFullError: HTTPStatus.SERVICE_UNAVAILABLE,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "invalid_request": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "prompt_too_long": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "config": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "busy": HTTPStatus.SERVICE_UNAVAILABLE,
 }
 RETRY_AFTER_S = 5
 _DETAILS = {
@@ -64,12 +57,11 @@ class ProblemResponse(JSONResponse):
         super().__init__(problem.model_dump(exclude_none=True), status, headers)
 
 
-def status_of(error: Exception) -> HTTPStatus:
-    """The status that a known error of the layers below is answered with."""
-    for kind, status in _STATUS_OF.items():
-        if isinstance(error, kind):
-            return status
-    return HTTPStatus.INTERNAL_SERVER_ERROR
+def refusal(code: str, detail: str) -> ProblemError:
+    """An error of the layers below, by its code, as it is answered; see `rag.errors.code_of`."""
+    status = _STATUS_OF.get(code, HTTPStatus.INTERNAL_SERVER_ERROR)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return ProblemError(status, detail, headers)
 
 
 def line_of(error: Exception) -> str:
@@ -112,9 +104,7 @@ async def _on_invalid(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _on_known(request: Request, error: Exception) -> ProblemResponse:
-    status = status_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return ProblemResponse(status, line_of(error), instance=request.url.path, headers=headers)
+    return await _on_http(request, refusal(code_of(error), line_of(error)))
 
 
 async def _on_unexpected(request: Request, error: Exception) -> ProblemResponse:
