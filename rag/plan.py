@@ -25,6 +25,7 @@ _SHORTER = (0.75, 0.5)  # shares of the text that compression may leave
 _LOST_BY_COMPRESSING = 0.06  # of an answer's worth, all of the text being left out; likewise what follows
 _LOST_BY_NO_REPAIR = 0.02
 _LOST_BY_KEEPING_NOTHING = 0.03  # the next question pays
+_HARDLY_LATER = 1.05
 _EARLY_LAYERS = 2  # that are computed for the whole prompt to choose a share of its tokens for repair
 
 
@@ -158,8 +159,11 @@ class Planner:
             return max(plans, key=lambda each: (each[0], -each[1].predicted_s))[1]
         # What is late anyway is kept at least, if it may be, so that it is not late the next time.
         ways = [way for way in self._ways if way.reuse is not None] or self._ways
-        smallest = (self._plan(found[:1], way, frame, elapsed_s, len(found)) for way in ways)
-        return min(smallest, key=lambda each: each.predicted_s)
+        late = [(way, self._plan(found[:1], way, frame, elapsed_s, len(found))) for way in ways]
+        least_s = min(plan.predicted_s for _, plan in late)
+        return max(
+            (each for each in late if each[1].predicted_s <= _HARDLY_LATER * least_s), key=lambda each: each[0].worth
+        )[1]
 
     def note(self, plan: Plan, seconds: float) -> None:
         """Takes note of what the work of a plan took."""

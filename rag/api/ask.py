@@ -106,6 +106,7 @@ async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Respo
         max_new_tokens=body.max_new_tokens,
         temperature=body.temperature,
         top_k=body.top_k,
+        target_ttft_s=None if body.target_ttft_ms is None else body.target_ttft_ms / 1000,
     )
     stream = services.answers.start(lambda cancel: services.metrics.watched(start(cancel=cancel)))
     if body.stream:
@@ -141,6 +142,7 @@ def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
         finish_reason=done.finish_reason,
         citations=list(done.citations),
         passages=list(answer.passages.passages),
+        plan=answer.passages.plan,
         cost=done.cost,
     )
     return response.model_dump_json()

@@ -8,6 +8,7 @@ from indexes.types import Chunk, CollectionInfo, Document, JobState
 from rag.answer import MAX_QUESTION_CHARACTERS
 from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
 from rag.events import Citation, Cost, Passage
+from rag.plan import Plan
 
 Question = Annotated[
     str,
@@ -59,6 +60,12 @@ class AskRequest(Request):
     max_new_tokens: int | None = Field(None, ge=1, le=4096, description="Longest answer, in tokens.")
     temperature: float | None = Field(None, ge=0, le=2, description="0 always picks the likeliest token.")
     top_k: int | None = Field(None, ge=1, le=50, description="How many passages to answer from.")
+    target_ttft_ms: float | None = Field(
+        None,
+        gt=0,
+        description="Time to the first token, in milliseconds, that passages, compression and repair are chosen to "
+        "meet, retrieval included; the `plan` says which they are.",
+    )
 
 
 class AskResponse(BaseModel):
@@ -72,6 +79,7 @@ class AskResponse(BaseModel):
     finish_reason: str = Field(description="`stop`, `length`, `cancelled` or `declined`.")
     citations: list[Citation]
     passages: list[Passage]
+    plan: Plan | None = Field(None, description="What was decided so that the first token came in time.")
     cost: Cost
 
 
