@@ -25,9 +25,7 @@ def print_report(report: Report, out: TextIO, *, rows: bool = False, figures: bo
         rows: also the single things that were measured.
         figures: False where the rows say it all.
     """
-    console = Console(file=out, highlight=False)
-    if not console.is_terminal:
-        console = Console(file=out, highlight=False, width=_PIPE_WIDTH)
+    console = table_console(out)
     console.print(f"[bold]rag {escape(report.command)}[/bold]")
     console.print(escape(report.machine.summary))
     console.print(escape(", ".join(f"{name} {_setting(value)}" for name, value in report.settings.items())))
@@ -39,6 +37,12 @@ def print_report(report: Report, out: TextIO, *, rows: bool = False, figures: bo
         console.print(figures_table(report))
     for line in _remarks(report, figures=figures):
         console.print(escape(line))
+
+
+def table_console(out: TextIO) -> Console:
+    """Writes tables: as wide as the terminal, or without folding anything."""
+    console = Console(file=out, highlight=False)
+    return console if console.is_terminal else Console(file=out, highlight=False, width=_PIPE_WIDTH)
 
 
 def figures_table(report: Report) -> Table:

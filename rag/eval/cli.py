@@ -12,6 +12,7 @@ from rag.bench.cli import Json, Model, Save, settings_of
 app = typer.Typer(help="Measure the quality of answers, of weight formats and of reused states.", no_args_is_help=True)
 
 _COMMA = "several with commas between"
+_SEARCHES = "bm25, dense, hybrid, rrf"
 
 
 @app.command()
@@ -105,6 +106,33 @@ def fidelity(
         Output().say(chosen)
     else:
         Output().out.print(chosen, markup=False)
+
+
+@app.command()
+def retrieval(
+    ctx: typer.Context,
+    dataset: Annotated[
+        Path, typer.Argument(help="Folder in BEIR's layout, or JSON file in SQuAD's format; see the README for others.")
+    ],
+    questions: Annotated[int, typer.Option(min=1, help="How many to ask at most.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Another one draws other questions.")] = 0,
+    only: Annotated[str | None, typer.Option(help=f"Searches to compare: {_SEARCHES}; {_COMMA}.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps embedded corpora.", show_default="eval in the home folder")
+    ] = None,
+    *,
+    titles: Annotated[bool, typer.Option("--titles/--no-titles", help="Documents keep their titles.")] = True,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Ranking, and time of each stage, of full text, vectors, both together and rerankers, on a test collection."""
+    from rag.console import Output
+    from rag.eval.retrieval.run import RetrievalEval, eval_retrieval
+    from rag.eval.retrieval.table import deliver
+
+    asked = RetrievalEval(dataset, questions, seed, _words(only or ""), titles=titles, cache=cache)
+    report = eval_retrieval(settings_of(ctx), asked, Output().note)
+    deliver(report, as_json=as_json, save=save)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""How well passages are found: test collections read, searched in every way, and the ways compared."""

@@ -1,0 +1,1 @@
+"""Test collections in the formats in which they are published."""

@@ -1,0 +1,113 @@
+"""A test collection searched in every way, and what that gives."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rag.bench.machine import describe_machine
+from rag.bench.report import Report
+from rag.errors import RagError
+from rag.eval.retrieval.corpus import extracted, opened_corpus
+from rag.eval.retrieval.evidence import EntryText
+from rag.eval.retrieval.figures import figures
+from rag.eval.retrieval.judged import Judge, Judged
+from rag.eval.retrieval.read import read_dataset
+from rag.eval.retrieval.searches import searches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from rag.app import Rag
+    from rag.config import Settings
+    from rag.eval.retrieval.dataset import Dataset, Query
+
+    Notify = Callable[[str], None]
+
+CACHE_FOLDER = "eval"  # in the home folder
+
+
+@dataclass(frozen=True, slots=True)
+class RetrievalEval:
+    """What to measure.
+
+    Attributes:
+        data: a test collection, see `read_dataset`.
+        num_questions: at most; drawn with `seed` where there are more.
+        only: names of the searches that are wanted; none for all.
+        titles: whether documents keep theirs.
+        cache: where corpora are kept; None for the home folder.
+    """
+
+    data: Path
+    num_questions: int = 1000
+    seed: int = 0
+    only: tuple[str, ...] = ()
+    titles: bool = True
+    cache: Path | None = None
+
+
+def eval_retrieval(settings: Settings, asked: RetrievalEval, notify: Notify) -> Report:
+    """Searches for every question in every way.
+
+    Raises:
+        RagError: the collection is malformed, or has no question to search for.
+    """
+    machine = describe_machine()
+    dataset = read_dataset(asked.data)
+    queries = drawn(dataset.queries, asked.num_questions, asked.seed)
+    if not queries:
+        raise RagError(f"{asked.data}: no question has an answer; `rag eval abstain --data` asks such questions")
+    cache = asked.cache or settings.home / CACHE_FOLDER
+    with opened_corpus(dataset, settings, cache, notify, titles=asked.titles) as rag:
+        judged = search_all(rag, dataset, queries, asked, notify)
+        num_chunks = sum(one.num_chunks for one in rag.index.collections())
+    return Report(
+        command="eval retrieval",
+        machine=machine,
+        settings={
+            "dataset": dataset.name,
+            "documents": len(dataset.entries),
+            "chunks": num_chunks,
+            "questions": len(queries),
+            "seed": asked.seed,
+            "titles": asked.titles,
+            **settings.model_dump(include={"embedding_model", "chunk_tokens", "chunk_overlap"}),
+            **settings.model_dump(include={"candidates", "dense_weight"}),
+        },
+        figures=tuple(figures(judged)),
+        warnings=machine.warnings,
+        rows=tuple(one.row() for one in judged),
+    )
+
+
+def search_all(
+    rag: Rag, dataset: Dataset, queries: Sequence[Query], asked: RetrievalEval, notify: Notify
+) -> list[Judged]:
+    """What each search finds for each question; the searches take turns, so that a disturbance meets all of them."""
+    ways = searches(rag, (), asked.only)
+    judge = judge_of(rag, dataset, titles=asked.titles)
+    for way in ways:
+        way.find(queries[0].text)  # loads what it needs
+    judged = []
+    for number, query in enumerate(queries, start=1):
+        notify(f"question {number} of {len(queries)}")
+        judged += [judge.judge(way.name, query, way.find(query.text)) for way in ways]
+    return judged
+
+
+def judge_of(rag: Rag, dataset: Dataset, *, titles: bool = True) -> Judge:
+    """Knows what is relevant in the index of a dataset."""
+    texts = {entry.id: EntryText(entry, extracted(entry, titles=titles).text) for entry in dataset.entries}
+    documents = rag.index.documents(rag.settings.collection) if dataset.by_chunk else []
+    return Judge(dataset, {one.path: rag.index.chunks(one) for one in documents}, texts)
+
+
+def drawn(queries: Sequence[Query], num_questions: int, seed: int) -> list[Query]:
+    """So many of the questions in their order; the same for the same seed."""
+    if len(queries) <= num_questions:
+        return list(queries)
+    places = random.Random(seed).sample(range(len(queries)), num_questions)  # noqa: S311 - to be drawn again
+    return [queries[place] for place in sorted(places)]
