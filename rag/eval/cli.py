@@ -135,5 +135,22 @@ def retrieval(
     deliver(report, as_json=as_json, save=save)
 
 
+@app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="A result kept with --save.", metavar="A")],
+    after: Annotated[Path, typer.Argument(help="Another one, which counts as ours.", metavar="B")],
+    *,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Two saved results question by question: each difference with its 95% interval, and the questions that moved."""
+    from rag.bench.render import deliver
+    from rag.bench.report import Report
+    from rag.eval.diff import diff as compare
+
+    report = compare(Report.load(before), Report.load(after), (str(before), str(after)))
+    deliver(report, as_json=as_json, save=save, rows=True)
+
+
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
