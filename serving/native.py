@@ -122,33 +122,35 @@ class NativeRuntime:
         self,
         instructions: str,
         passages: Sequence[PromptPassage],
+        lead: str,
         text: str,
         cancel: threading.Event | None = None,
     ) -> list[tuple[float, ...]]:
-        """How likely a text is behind each passage alone: the log probabilities of its tokens but for the first.
+        """How likely a text is behind each passage alone: the log probabilities of its tokens.
 
         A passage stands where its states were computed, so they are taken as they are, and of a passage whose states
-        are kept only the text's tokens are computed; the states of others are kept from then on.
+        are kept only the tokens of lead and text are computed; the states of others are kept from then on.
 
         Args:
-            text: of at least two tokens.
+            lead: stands between passage and text, and is not scored.
             cancel: set it, from any thread, to end early.
 
         Returns:
             For each passage in turn, by tokens; those that it ended too early for have none.
 
         Raises:
+            InvalidRequestError: lead or text is empty.
             PromptTooLongError: a passage and the text do not fit the model's context, or the memory.
         """
         before, _ = self._encode_frame(instructions)
-        following = self._encode_text(text, ()).token_ids
+        between, scored = self._encode_text(lead, ()).token_ids, self._encode_text(text, ()).token_ids
         prompts = []
         for passage in passages:
             tokens = replace(self._tokens_of(passage), start=len(before))
-            prompts.append(PassagePrompt((*before, *tokens.token_ids, *following), len(before), (tokens,)))
+            prompts.append(PassagePrompt((*before, *tokens.token_ids, *between, *scored), len(before), (tokens,)))
         logprobs: list[tuple[float, ...]] = [()] * len(prompts)
-        for scored in self.engine.score(prompts, len(following) - 1, cancel):
-            logprobs[scored.place] = tuple(scored.logprobs)
+        for scoring in self.engine.score(prompts, len(scored), cancel):
+            logprobs[scoring.place] = tuple(scoring.logprobs)
         return logprobs
 
     def warm_up(self, instructions: str) -> None:

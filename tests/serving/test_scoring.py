@@ -149,10 +149,13 @@ def test_what_cannot_be_scored_is_refused(engine: Engine) -> None:
 def test_a_runtime_scores_a_text_behind_each_passage(tiny_engine: Any) -> None:
     runtime = tiny_engine.runtime(WeightFormat.FLOAT32)
     passages = [PromptPassage(text, owner=OWNER) for text in ("the quick brown fox\n", "the valve is in the pump\n")]
-    got = runtime.score_text("answer", passages, "what is the torque?")
-    assert [len(logprobs) for logprobs in got] == [runtime.count_text_tokens("what is the torque?") - 1] * 2
+    lead, text = "a question", " what is the torque?"
+    got = runtime.score_text("answer", passages, lead, text)
+    assert [len(logprobs) for logprobs in got] == [runtime.count_text_tokens(text)] * 2
     assert got[0] != got[1]
     assert not runtime.missing_states("answer", passages)
     cancel = threading.Event()
     cancel.set()
-    assert runtime.score_text("answer", passages, "what is the torque?", cancel) == [(), ()]
+    assert runtime.score_text("answer", passages, lead, text, cancel) == [(), ()]
+    with pytest.raises(InvalidRequestError, match="cannot be scored"):
+        runtime.score_text("answer", passages, "", text)
