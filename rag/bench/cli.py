@@ -135,6 +135,31 @@ def ttft(
 
 
 @app.command()
+def plan(
+    ctx: typer.Context,
+    targets: Annotated[
+        str, typer.Option(help=f"Times to the first token, in milliseconds; {_COMMA}.")
+    ] = "100,200,300,500,1000",
+    questions: Annotated[int, typer.Option(min=1, help="Questions for each target.")] = 20,
+    data: Annotated[Path | None, typer.Option(help="Questions, in our format or SQuAD's.")] = None,
+    collection: Annotated[str | None, typer.Option("--collection", "-c", help="Documents to ask.")] = None,
+    top_k: Annotated[int | None, typer.Option("--top-k", "-k", min=1, help="Passages to choose from.")] = None,
+    model: Model = None,
+    *,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Whether answers planned for a time to the first token meet it, and how far predictions are off."""
+    from rag.bench.planned import PlanBench, bench_plan
+    from rag.bench.render import deliver
+    from rag.console import Output
+
+    bench = PlanBench(_numbers("--targets", targets), questions, collection, data, top_k)
+    report = bench_plan(settings_of(ctx, model=model), bench, Output().note)
+    deliver(report, as_json=as_json, save=save, rows=as_json)
+
+
+@app.command()
 def diff(
     before: Annotated[Path, typer.Argument(help="A report kept with --save.", metavar="A")],
     after: Annotated[Path, typer.Argument(help="Another one, which counts as ours.", metavar="B")],
