@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MAX_INTEGRITY_LINES = 20
-_DERIVED_NAME = re.compile(r"(?:fulltext|passages)_(\d+)")
+_DERIVED_NAME = re.compile(r"(?:fulltext|terms|passages)_(\d+)")
 _ORPHANS = {
     "elements": "document_key NOT IN (SELECT key FROM documents)",
     "chunks": "document_key NOT IN (SELECT key FROM documents)",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from indexes.errors import StorageError
+from indexes.fulltext import add_functions
 from indexes.migrate import check_current, migrate
 from indexes.schema import check_schema, create_schema
 
@@ -160,6 +161,7 @@ class Database:
             connection.execute("PRAGMA secure_delete = ON")  # deleted text is overwritten, not only unlinked
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            add_functions(connection)
         except BaseException:
             connection.close()
             raise

@@ -10,50 +10,54 @@ being removed.
 
 from __future__ import annotations
 
-import json
-import re
 import sqlite3
-import unicodedata
-from functools import cache
 from typing import TYPE_CHECKING
+
+import numpy as np
+
+from indexes import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy import int64
+    from numpy import float32, int64
     from numpy.typing import NDArray
 
-FORMAT = 1  # changes with every change of how words are made of text; an index of another one is made anew
-MAX_QUERY_TERMS = 64  # a whole page may be pasted as a question; FTS5 takes expressions of limited depth
-_TOKENIZER = "porter unicode61 remove_diacritics 2"
-_WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = """
-a about above after again against all am an and any are as at be because been before being below between both but by
-can could did do does doing down during each few for from further had has have having he her here hers him his how i
-if in into is it its itself just me more most my no nor not of off on once only or other our out over own same she
-should so some such than that the their them then there these they this those through to too under until up very was
-we were what when where which while who whom why will with would you your s t d ll m re ve don
-"""
+FORMAT = 2  # changes with every change of how words are made of text; an index of another one is made anew
+_COLUMNS = "heading, body, codes"
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the functions that the views of this file call."""
+    connection.execute("PRAGMA trusted_schema = ON")  # they are ours, and only prepare text
+    connection.create_function("spaced", 1, words.spaced, deterministic=True)
+    connection.create_function("codes", 1, words.codes, deterministic=True)
 
 
 def create(connection: sqlite3.Connection, collection_id: int) -> None:
     """Make the empty full-text index of a collection, in the caller's transaction."""
     # The section stands there as JSON, whose brackets and quotes are no words. FTS5 cannot read a view with json_each.
     connection.execute(
-        f"CREATE VIEW passages_{collection_id} AS SELECT chunks.id, chunks.document_key, chunks.text AS body, "
+        f"CREATE VIEW passages_{collection_id} AS SELECT id, document_key, spaced(headings) AS heading, "
+        "spaced(text) AS body, codes(headings || char(10) || text) AS codes FROM ("
+        "SELECT chunks.id, chunks.document_key, chunks.text, "
         "coalesce(documents.title, '') || char(10) || documents.name || char(10) "
-        r"|| replace(replace(chunks.section, '\n', ' '), '\t', ' ') AS heading "
+        r"|| replace(replace(chunks.section, '\n', ' '), '\t', ' ') AS headings "
         "FROM documents JOIN chunks ON chunks.document_key = documents.key "
-        f"WHERE documents.collection_id = {collection_id}"
+        f"WHERE documents.collection_id = {collection_id})"
     )
     connection.execute(
-        f"CREATE VIRTUAL TABLE fulltext_{collection_id} USING fts5(heading, body, tokenize = '{_TOKENIZER}', "
+        f"CREATE VIRTUAL TABLE fulltext_{collection_id} USING fts5({_COLUMNS}, tokenize = '{words.TOKENIZER}', "
         f"content = 'passages_{collection_id}', content_rowid = 'id')"
+    )
+    connection.execute(
+        f"CREATE VIRTUAL TABLE terms_{collection_id} USING fts5vocab('fulltext_{collection_id}', 'instance')"
     )
 
 
 def drop(connection: sqlite3.Connection, collection_id: int) -> None:
     """Remove the full-text index of a collection, if it has one, in the caller's transaction."""
+    connection.execute(f"DROP TABLE IF EXISTS terms_{collection_id}")
     connection.execute(f"DROP TABLE IF EXISTS fulltext_{collection_id}")
     connection.execute(f"DROP VIEW IF EXISTS passages_{collection_id}")
 
@@ -61,8 +65,8 @@ def drop(connection: sqlite3.Connection, collection_id: int) -> None:
 def add_document(connection: sqlite3.Connection, collection_id: int, document_key: int) -> None:
     """Index the chunks of a document that was just stored."""
     connection.execute(
-        f"INSERT INTO fulltext_{collection_id} (rowid, heading, body) "
-        f"SELECT id, heading, body FROM passages_{collection_id} WHERE document_key = ?",
+        f"INSERT INTO fulltext_{collection_id} (rowid, {_COLUMNS}) "
+        f"SELECT id, {_COLUMNS} FROM passages_{collection_id} WHERE document_key = ?",
         (document_key,),
     )
 
@@ -70,8 +74,8 @@ def add_document(connection: sqlite3.Connection, collection_id: int, document_ke
 def remove_document(connection: sqlite3.Connection, collection_id: int, document_key: int) -> None:
     """Take the chunks of a document out of the index, while they are still stored."""
     connection.execute(
-        f"INSERT INTO fulltext_{collection_id} (fulltext_{collection_id}, rowid, heading, body) "
-        f"SELECT 'delete', id, heading, body FROM passages_{collection_id} WHERE document_key = ?",
+        f"INSERT INTO fulltext_{collection_id} (fulltext_{collection_id}, rowid, {_COLUMNS}) "
+        f"SELECT 'delete', id, {_COLUMNS} FROM passages_{collection_id} WHERE document_key = ?",
         (document_key,),
     )
 
@@ -88,36 +92,38 @@ def rebuild(connection: sqlite3.Connection, collection_id: int) -> None:
     connection.execute(f"INSERT INTO fulltext_{collection_id} (fulltext_{collection_id}) VALUES ('rebuild')")
 
 
-def search(
-    connection: sqlite3.Connection, collection_id: int, query: str, limit: int, allowed: NDArray[int64] | None = None
-) -> list[tuple[int, float]]:
-    """The best (chunk id, BM25 score) for any text a person may type; scores are positive, larger is better.
+def occurrences(
+    connection: sqlite3.Connection, collection_id: int, phrase: Sequence[str]
+) -> tuple[NDArray[int64], NDArray[float32]]:
+    """The ids of the chunks [n] that hold words one behind the other, ascending, and how often they hold them [n].
 
-    Args:
-        allowed: the ids of the chunks [n] that may be found; None where all may.
+    Several words count once, however often they are there.
     """
-    expression = match_expression(query)
-    if not expression or (allowed is not None and not len(allowed)):
-        return []
-    only, values = "", [expression]
-    if allowed is not None:
-        only = "AND rowid IN (SELECT value FROM json_each(?)) "
-        values.append(json.dumps(allowed.tolist()))
-    rows = connection.execute(
-        f"SELECT rowid, -rank FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ? {only}"
-        "ORDER BY rank LIMIT ?",
-        (*values, limit),
-    )
-    return [(int(chunk_id), float(score)) for chunk_id, score in rows]
+    stem = words.stem(phrase[0]) if len(phrase) == 1 else None
+    if stem is None:
+        matching = f"SELECT rowid FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ? ORDER BY rowid"
+        found = connection.execute(matching, (_quoted(phrase),)).fetchall()
+        return np.array([chunk_id for (chunk_id,) in found], dtype=np.int64), np.ones(len(found), dtype=np.float32)
+    grouped = f"SELECT doc, count(*) FROM terms_{collection_id} WHERE term = ? GROUP BY doc"
+    found = connection.execute(grouped, (stem,)).fetchall()
+    ids, counts = zip(*found, strict=True) if found else ((), ())
+    return np.array(ids, dtype=np.int64), np.array(counts, dtype=np.float32)
+
+
+def lengths(connection: sqlite3.Connection, collection_id: int) -> tuple[NDArray[int64], NDArray[float32]]:
+    """The ids of all chunks [n], ascending, and how many words each has [n]."""
+    found = connection.execute(f"SELECT id, sz FROM fulltext_{collection_id}_docsize ORDER BY id").fetchall()
+    ids = np.array([chunk_id for chunk_id, _ in found], dtype=np.int64)
+    return ids, _sums_of_varints([sizes for _, sizes in found])
 
 
 def document_frequency(connection: sqlite3.Connection, collection_id: int, term: str) -> int:
     """How many chunks hold the term, or the phrase where it has several words; endings are ignored."""
-    phrase = " ".join(words(term))
+    phrase = words.words(term)
     if not phrase:
         return 0
     row = connection.execute(
-        f"SELECT count(*) FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ?", (f'"{phrase}"',)
+        f"SELECT count(*) FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ?", (_quoted(phrase),)
     ).fetchone()
     return int(row[0])
 
@@ -141,21 +147,18 @@ def problem(connection: sqlite3.Connection, collection_id: int) -> str | None:
     return None
 
 
-def match_expression(query: str) -> str:
-    """An FTS5 expression that finds any of the query's words; empty when it has none.
-
-    Stop words are left out unless there is nothing else.
-    """
-    found = list(dict.fromkeys(words(query)))
-    telling = [word for word in found if word not in _stop_words()]
-    return " OR ".join(f'"{word}"' for word in (telling or found)[:MAX_QUERY_TERMS])
+def _quoted(phrase: Sequence[str]) -> str:
+    return f'"{" ".join(phrase)}"'
 
 
-def words(text: str) -> Sequence[str]:
-    """The words of a text in lower case, without anything that FTS5 could take for syntax."""
-    return [word.lower() for word in _WORD.findall(unicodedata.normalize("NFC", text))]
-
-
-@cache
-def _stop_words() -> frozenset[str]:
-    return frozenset(_STOP_WORDS.split())
+def _sums_of_varints(blobs: Sequence[bytes]) -> NDArray[float32]:
+    """The sum of the numbers in each blob; a number is groups of seven bits, and the last has not the eighth bit."""
+    content = np.frombuffer(b"".join(blobs), dtype=np.uint8)
+    if not len(content):
+        return np.zeros(0, dtype=np.float32)
+    last = np.flatnonzero(content < 0x80)  # noqa: PLR2004
+    places = np.arange(len(content))
+    values = (content & 0x7F) * 128.0 ** (last[np.searchsorted(last, places)] - places)
+    starts = np.cumsum([0, *(len(blob) for blob in blobs)])[:-1]
+    sums: NDArray[float32] = np.add.reduceat(values, starts).astype(np.float32)
+    return sums

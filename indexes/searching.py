@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes import filters, fulltext, lookup, rows, schema, token_vectors
+from indexes import filters, fulltext, lookup, rows, schema, token_vectors, words
+from indexes.bm25 import Bm25
 from indexes.errors import EmbeddingMismatchError, StorageError
 from indexes.filters import Filters
 from indexes.reading import Reading
@@ -33,6 +34,7 @@ class Searching(Reading):
         self._identity = identity
         self._token_identity: str | None = None
         self._filters = Filters()
+        self._bm25 = Bm25()
 
     def search_dense(
         self, collection: str, vector: NDArray[float32], limit: int, where: Filter | None = None
@@ -71,7 +73,7 @@ class Searching(Reading):
             if collection_id is None:
                 return []
             allowed = self._filters.allowed(connection, collection_id, where)
-            scores = fulltext.search(connection, collection_id, query, max(limit, 0), allowed)
+            scores = self._bm25.search(connection, collection_id, words.parse(query), limit, allowed)
             return lookup.hits(connection, scores)
 
     def similarities(self, vector: NDArray[float32], chunk_ids: Sequence[int]) -> dict[int, float]:
