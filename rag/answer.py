@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from rag.cite import CitationStream
 from rag.compress import Compressor
+from rag.conversation import understand
 from rag.errors import KNOWN_ERRORS, RagError, code_of
 from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from indexes.types import Filter
-    from rag.conversation import Turn
+    from rag.conversation import Rewrite, Turn
     from rag.events import Passage
     from rag.plan import Plan, Planner
     from rag.retrieve import OnCandidates, Retriever
@@ -42,6 +43,8 @@ class AskSettings:
         where: which documents may be found; None for all of the collection.
         planner: called for what decides which passages are read and how, so that the first token comes in time; None
             for what is set here.
+        split_questions: whether each part of a question that asks several things is searched for.
+        rewrite: see `rag.conversation.understand`; None where the terms of what was said complete a question.
     """
 
     collection: str
@@ -56,6 +59,8 @@ class AskSettings:
     history: tuple[Turn, ...] = ()
     where: Filter | None = None
     planner: Callable[[], Planner] | None = None
+    split_questions: bool = True
+    rewrite: Rewrite | None = None
 
 
 def answer(
@@ -94,7 +99,7 @@ class _Answer:
     """The state of one answer while it streams."""
 
     def __init__(self, question: str, settings: AskSettings, cancel: threading.Event | None) -> None:
-        self._question = question
+        self._question = self._prompted = question
         self._settings = settings
         self._stop = _Stop(cancel)
         self._asked_at = time.perf_counter()
@@ -113,29 +118,40 @@ class _Answer:
         settings = self._settings
         retriever = get_retriever()
         self._asked_at = time.perf_counter()
-        found = retriever.retrieve(self._question, settings.collection, settings.top_k, on_candidates)
+
+        def weights(wanted: Iterable[str]) -> dict[str, float]:
+            return retriever.term_weights(settings.collection, wanted)
+
+        meaning = understand(
+            self._question, settings.history, weights, in_parts=settings.split_questions, rewrite=settings.rewrite
+        )
+        found = retriever.retrieve_many(
+            meaning.searched, settings.collection, settings.top_k, on_candidates, settings.where
+        )
         self._retrieval_s = time.perf_counter() - self._asked_at
         if not found.passages or found.relevance < settings.min_relevance:
-            yield RetrievalEvent(self._question, found.passages, self._retrieval_s)
+            yield RetrievalEvent(self._question, found.passages, self._retrieval_s, meaning.searched)
             yield from self._decline()
             return
         loading_since = time.perf_counter()
         runtime = get_runtime()
         self._planner = settings.planner and settings.planner()
         self._asked_at += time.perf_counter() - loading_since
-        prompt = build_prompt(
-            self._question, found.passages, runtime, settings.context_tokens, numbers_first=settings.numbers_first
-        )
+        self._prompted = meaning.prompted
+        prompt = self._prompt(found.passages, runtime)
         passages = found.passages[: len(prompt.passages)]
         if self._planner is not None:
             prompt, passages = self._follow_plan(self._planner, prompt, passages, runtime)
-        yield RetrievalEvent(self._question, passages, self._retrieval_s, plan=self._plan)
+        yield RetrievalEvent(self._question, passages, self._retrieval_s, meaning.searched, plan=self._plan)
+        compressor = Compressor(self._settings.compress, runtime.token_offsets, weights)
+        prompt = compressor.compress(prompt, " ".join(meaning.searched))
+        yield from self._stream(runtime, prompt, CitationStream(meaning.prompted, passages, weights))
 
-        def weights(wanted: Iterable[str]) -> dict[str, float]:
-            return retriever.term_weights(settings.collection, wanted)
-
-        prompt = Compressor(self._settings.compress, runtime.token_offsets, weights).compress(prompt, self._question)
-        yield from self._stream(runtime, prompt, CitationStream(self._question, passages, weights))
+    def _prompt(self, passages: Sequence[Passage], runtime: Runtime) -> Prompt:
+        settings = self._settings
+        return build_prompt(
+            self._prompted, passages, runtime, settings.context_tokens, numbers_first=settings.numbers_first
+        )
 
     def _follow_plan(
         self, planner: Planner, prompt: Prompt, passages: tuple[Passage, ...], runtime: Runtime
@@ -144,11 +160,8 @@ class _Answer:
         self._planned_at = time.perf_counter()
         self._plan = plan = planner.plan(prompt, self._planned_at - self._asked_at)
         passages = plan.chosen(passages)
-        self._settings = settings = replace(self._settings, compress=plan.compress, reuse_for=lambda _: plan.reuse)
-        prompt = build_prompt(
-            self._question, passages, runtime, settings.context_tokens, numbers_first=settings.numbers_first
-        )
-        return prompt, passages
+        self._settings = replace(self._settings, compress=plan.compress, reuse_for=lambda _: plan.reuse)
+        return self._prompt(passages, runtime), passages
 
     def _stream(self, runtime: Runtime, prompt: Prompt, citations: CitationStream) -> Iterator[AnswerEvent]:
         settings = self._settings

@@ -3,39 +3,29 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from rag.answer import answer
+from rag.asking import answered
 from rag.config import load_settings
-from rag.opened import OpenedOnce
-from rag.prompt import instructions, unnumbered_prompt
-from serving.threads import share_cores
+from rag.parts import Parts
+from rag.prompt import instructions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from indexes import Index
-    from indexes.types import Chunk, Document, Filter, Hit
-    from ingest.embed import Embedder
+    from indexes.types import Chunk, Document, Filter
     from ingest.events import IngestEvent
     from rag.config import Settings
     from rag.conversation import Turn
     from rag.events import AnswerEvent, Passage
+    from rag.parts import Notify
     from rag.plan import Planner
-    from rag.retrieve import Retriever
-    from rag.speeds import SpeedBook
     from rag.states import StatesEvent
     from rag.status import Status
-    from serving.models.prepared import PreparedModel
-    from serving.models.tokenizer import Tokenizer
-    from serving.native import NativeRuntime
-    from serving.states.store import StateStore
-
-    Notify = Callable[[str], None]
 
 
-class Rag:
+class Rag(Parts):
     """Question answering over the documents of one home folder.
 
         with Rag.open() as rag:
@@ -49,14 +39,6 @@ class Rag:
     Args:
         notify: told in one line what is being fetched or loaded, while that takes time.
     """
-
-    def __init__(self, settings: Settings, notify: Notify | None = None) -> None:
-        share_cores()
-        self.settings = settings
-        self._notify = notify or (lambda _: None)
-        self.opened: dict[str, Any] = {}
-        self.locks: dict[str, threading.RLock] = {}
-        self._swept_at: int | None = None  # the index's generation then
 
     @classmethod
     def open(cls, home: Path | None = None, settings: Settings | None = None, notify: Notify | None = None) -> Self:
@@ -72,65 +54,6 @@ class Rag:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    @OpenedOnce
-    def index(self) -> Index:
-        """What is stored; opening it does not load a model."""
-        from indexes import Index
-
-        return Index.open(self.settings.index_folder)
-
-    @OpenedOnce
-    def embedder(self) -> Embedder:
-        """The embedding model, loaded at its first text."""
-        from ingest.embed import Embedder
-
-        return Embedder(self.settings.embedding_model)
-
-    @OpenedOnce
-    def model(self) -> PreparedModel:
-        """The LLM on disk, fetched if it is not there; its weights are not loaded."""
-        from serving.models.load import open_model
-
-        return open_model(self.settings.model, self.settings.models_folder, self._notify)
-
-    @OpenedOnce
-    def tokenizer(self) -> Tokenizer:
-        """The LLM's tokenizer, which measures chunks."""
-        from serving.models.load import load_tokenizer
-
-        return load_tokenizer(self.model)
-
-    @OpenedOnce
-    def retriever(self) -> Retriever:
-        """Searches the index; checks that its vectors are the embedding model's."""
-        from rag.load import retrieve_settings
-        from rag.retrieve import Retriever
-
-        self.index.require_identity(self.embedder.identity)
-        return Retriever(self.index, self.embedder, retrieve_settings(self.settings))
-
-    @OpenedOnce
-    def states(self) -> StateStore:
-        """Kept states of passages; opening it loads no model."""
-        from rag.states import open_store
-
-        return open_store(self.settings, self.index)
-
-    @OpenedOnce
-    def speeds(self) -> SpeedBook:
-        """How fast models are on this machine, as far as they were timed."""
-        from rag.speeds import SpeedBook
-
-        return SpeedBook(self.settings.speeds_file)
-
-    @OpenedOnce
-    def runtime(self) -> NativeRuntime:
-        """The LLM, loaded."""
-        from rag.load import load
-
-        self._sweep_states()
-        return load(self.model, self.states, self.settings, self._notify)
 
     def ingest(
         self,
@@ -163,11 +86,12 @@ class Rag:
         upload_name: str | None = None,
     ) -> Iterator[IngestEvent]:
         """As `ingest`, whatever the setting; for a caller who has states computed when it suits."""
+        from ingest.events import FileDone
         from ingest.pipeline import ingest
         from rag.load import ingest_settings
 
         self.index.require_identity(self.embedder.identity)
-        yield from ingest(
+        for event in ingest(
             paths,
             collection=collection or self.settings.collection,
             index=self.index,
@@ -176,8 +100,11 @@ class Rag:
             settings=ingest_settings(self.settings),
             cancel=cancel,
             upload_name=upload_name,
-        )
-        self._sweep_states()
+        ):
+            if isinstance(event, FileDone) and event.outcome == "replaced":
+                self.answers.sweep(self.index.stamp)
+            yield event
+        self.sweep()
 
     def compute_states(
         self, collection: str | None = None, cancel: threading.Event | None = None
@@ -238,8 +165,8 @@ class Rag:
             temperature=temperature,
             top_k=top_k,
         )
-        yield from answer(question, asked, lambda: self.retriever, lambda: self.runtime, cancel, self._prefetch)
-        self._sweep_states()  # when nobody waits for it
+        yield from answered(self, question, asked, cancel)
+        self.sweep()  # when nobody waits for it
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """What is stored in a collection, or in all of them."""
@@ -269,22 +196,24 @@ class Rag:
 
         document = self.index.delete(document_id, collection)
         self.states.delete(Owner(document.collection, document.id))
+        self.answers.sweep(self.index.stamp)
         return document
 
     def verify(self) -> list[str]:
-        """What is wrong with the index and with the states made from it, a line each; nothing when all is well.
+        """What is wrong with the index and with what was made from it, a line each; nothing when all is well.
 
-        States that outlive their document, as a crash may leave them, are named until `repair`, or the next question
-        or ingest, removes them.
+        States and answers that outlive their documents, as a crash may leave them, are named until `repair`, or the
+        next question or ingest, removes them.
         """
+        from rag.asking import outdated
         from rag.states import orphans
 
-        return [*self.index.verify(), *orphans(self.states, self.index), *self.states.verify()]
+        return [*self.index.verify(), *orphans(self.states, self.index), *self.states.verify(), *outdated(self)]
 
     def repair(self) -> None:
         """Makes everything derived from the documents anew, and removes what belongs to none."""
         self.index.repair()
-        self._sweep_states(always=True)
+        self.sweep(always=True)
         self.states.repair()
 
     def status(self) -> Status:
@@ -302,13 +231,6 @@ class Rag:
         self.retriever  # noqa: B018 - opens it
         self._notify("")
 
-    def close(self) -> None:
-        """Closes the index and frees the models; what is used afterwards is opened again."""
-        opened, self.opened = self.opened, {}
-        for name in ("runtime", "states", "index"):  # each uses those behind it
-            if name in opened:
-                opened[name].close()
-
     def _planner(self, target_s: float | None) -> Callable[[], Planner] | None:
         """Gives what plans answers to come in time, if they are to."""
         from rag.plan import Planner
@@ -320,19 +242,3 @@ class Rag:
             return None
         reuse_for, compress = settings.reuse_for, settings.compress
         return lambda: Planner(self.runtime, self.speeds, target_s, reuse_for(self.runtime.name), compress)
-
-    def _prefetch(self, hits: Sequence[Hit]) -> None:
-        """Has states of passages that a prompt is likely to hold brought into memory, if the model is loaded."""
-        runtime: NativeRuntime | None = self.opened.get("runtime")
-        if runtime is not None and self.settings.reuse_for(runtime.name) is not None:
-            found = [(hit.document, hit.chunk) for hit in hits]
-            runtime.prefetch(unnumbered_prompt(found, numbers_first=self.settings.numbers_first))
-
-    def _sweep_states(self, *, always: bool = False) -> None:
-        """Deletes the states of documents that are gone, whoever removed them, if the index has changed since."""
-        from rag.states import sweep
-
-        generation = self.index.generation
-        if always or generation != self._swept_at:
-            sweep(self.states, self.index)
-            self._swept_at = generation

@@ -107,6 +107,16 @@ class Settings(BaseSettings):
         default_factory=dict, description="what `rag eval fidelity` chose for each model"
     )
 
+    answer_cache: Literal["off", "exact", "near"] = Field(
+        "exact", description="give answers again to the same question, or also to one that is nearly the same"
+    )
+    answer_cache_mb: int = Field(64, ge=1, description="disk space for answers that are given again")
+    follow_ups: Literal["auto", "terms", "llm", "off"] = Field(
+        "auto",
+        description="how a question that leans on those before is completed: by their terms, or by the model; "
+        "auto: by the model where `rag eval follow-ups` found it able",
+    )
+    split_questions: bool = Field(True, description="search for each part of a question that asks several things")
     target_ttft_ms: float | None = Field(
         None, gt=0, description="time to the first token that passages, compression and repair are chosen to meet"
     )
@@ -177,6 +187,11 @@ class Settings(BaseSettings):
     def states_folder(self) -> Path:
         """Where passages' states are kept."""
         return self.home / "states"
+
+    @property
+    def answers_file(self) -> Path:
+        """Where answers are kept that are given again."""
+        return self.home / "answers.sqlite"
 
     @property
     def speeds_file(self) -> Path:

@@ -1,4 +1,4 @@
-"""A conversation: what was asked and answered before, and whether a question can be understood without it."""
+"""A conversation: what was asked and answered before, and what a question means after it."""
 
 from __future__ import annotations
 
@@ -6,47 +6,23 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rag.terms import STOP_WORDS, terms
+from rag.leaning import leans
+from rag.prompt import NOT_ANSWERED
+from rag.split import split
+from rag.terms import terms, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
+
+    TermWeights = Callable[[Iterable[str]], dict[str, float]]
+    Rewrite = Callable[[str, Sequence["Turn"]], str | None]
 
 MAX_TURNS = 50
 MAX_ANSWER_CHARACTERS = 100_000
 
-_WORD = re.compile(r"\w+(?:['’]\w+)?|,")
-_AUXILIARIES = frozenset(
-    "did does do was is are were has had have can could will would should may might must didn't doesn't don't wasn't "
-    "isn't aren't weren't hasn't can't couldn't won't wouldn't shouldn't".split()
-)
-_INVERTED = frozenset("did does do didn't doesn't don't".split())
-_DETERMINERS = frozenset("the a an each every all some most many two three".split())
-_ASKING = frozenset("which what whose".split())
-_CLAUSES = frozenset(
-    "who that which when where while after before if because although since whether , said say".split()
-)
-_SUBJECTS = frozenset("he she they it".split())
-_OBJECTS = frozenset("him them it her hers theirs".split())
-_POSSESSIVE = frozenset("his her its their".split())
-# "It" that stands for what follows: "how long does it take to …", "is it true that …".
-_EXPLETIVE = re.compile(
-    r"\bit\s+(?:(?:take|takes|took|cost|costs|mean|means|rain\w*|snow\w*)\b[^?.,]*?\b(?:to|that|for|if|when)\s+\w+"
-    r"|(?:called|considered|said|known)\b|\w+(?:\s+\w+)?\s+(?:to|that)\s+\w+)",
-    re.IGNORECASE,
-)
-_OPENING = re.compile(
-    r"^\W*(?:and|but|or|so|then|also|what about|how about|what else|who else|where else|why not|how so|how come|really|"
-    r"tell me more|more details?|go on|explain|elaborate|for example|such as|any others?|the other|which ones?|"
-    r"(?:the|which) (?:first|second|third|last|former|latter|other)(?: ones?)?)\b",
-    re.IGNORECASE,
-)
-_BACK = re.compile(
-    r"\b(?:the (?:first|second|third|last|other|same)(?: ones?)?(?=\W*$|\s+(?:is|was|are|were|do|does|did|be)\b)"
-    r"|(?:do|does|did|is|was|are|were|about|of|with|than|after|before|to|for) (?:this|that|these|those)(?=\W*$|\s\W*\w+\W*$)"
-    r"|the (?:former|latter)|(?:first|second|third|last|other|this|that) one|(?<!is )(?<!are )(?<!was )(?<!were )there\W*$|as well\W*$|instead\W*$"
-    r"|(?:tell me|say|know) more)",
-    re.IGNORECASE,
-)
+_MAX_CARRIED = 8  # terms of the question before, the rarest
+_MAX_NAMES = 4  # of its answer
+_NAME = re.compile(r"\b[A-Z]\w*(?:['’-]\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +33,68 @@ class Turn:
     answer: str
 
 
-def leans(question: str) -> bool:
-    """Whether a question cannot be understood without what was said before it.
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """A question as it is to be understood.
 
-    It can't where it names nothing ("why?"), where it goes on ("and …", "what about …"), or where it points back: with
-    "the second one", or with a pronoun that nothing in the question itself can be meant by.
+    Attributes:
+        searched: what is searched for: what it means, or each of its parts does.
+        prompted: how the model is asked.
     """
-    if _OPENING.search(question) or _BACK.search(question) or not terms(question):
-        return True
-    words = _WORD.findall(_EXPLETIVE.sub(" ", question))
-    return any(_points_back(words, place) for place in range(len(words)))
+
+    searched: tuple[str, ...]
+    prompted: str
 
 
-def _points_back(words: Sequence[str], place: int) -> bool:
-    word, before = words[place].casefold(), words[:place]
-    previous = before[-1].casefold() if before else ""
-    following = words[place + 1].casefold() if place + 1 < len(words) else ""
-    if word in _POSSESSIVE and following and following not in STOP_WORDS | {","}:
-        return not _antecedent(before)
-    if word in _SUBJECTS and previous in _AUXILIARIES:
-        return "," not in before or not _antecedent(before)
-    if word in _OBJECTS and previous not in _CLAUSES:
-        clause = max((at for at, each in enumerate(before) if each.casefold() in _CLAUSES), default=-1)
-        return clause <= 0 or not _antecedent(before[:clause])  # a verb's object is not its subject
-    return word in _SUBJECTS and not _antecedent(before)
+def needed(question: str, history: Sequence[Turn]) -> tuple[Turn, ...]:
+    """What a question needs to be understood of what was said before: nothing, if it stands by itself.
+
+    Else the turns back to the last question that did, or to the one that changed the topic.
+    """
+    if not history or not leans(question):
+        return ()
+    first = next((place for place in reversed(range(len(history))) if not leans(history[place].question)), 0)
+    return tuple(history[first:])
 
 
-def _antecedent(words: Sequence[str]) -> bool:
-    """Whether a pronoun behind these words may mean something that they name."""
-    lower = [word.casefold() for word in words]
-    named = any(word[0].isupper() for word in words[1:])
-    nouns = any(
-        second not in STOP_WORDS and (first in _DETERMINERS or (first in _AUXILIARIES and second.endswith("s")))
-        for first, second in zip(lower, lower[1:], strict=False)
-    )
-    asked = any(each in _ASKING for each in lower[:3]) and not _INVERTED & set(lower) and len(lower) > 2  # noqa: PLR2004
-    return named or nouns or asked
+def understand(
+    question: str,
+    history: Sequence[Turn],
+    weights: TermWeights,
+    *,
+    in_parts: bool = True,
+    rewrite: Rewrite | None = None,
+) -> Meaning:
+    """What a question means after what was said.
+
+    Args:
+        weights: gives each term its rarity.
+        in_parts: whether what asks several things is searched for part by part.
+        rewrite: states a question so that it stands by itself, or gives None; its terms are completed then.
+    """
+    said = needed(question, history)
+    rewritten = rewrite(question, said) if said and rewrite is not None else None
+    if rewritten is not None:
+        question, said = rewritten, ()
+    prompted = f"{said[0].question.strip()} {question}" if said else question
+    searched = []
+    for part in split(question) if in_parts else (question,):
+        searched.append(completed(part, needed(part, said), weights))
+        said = (*said, Turn(part, ""))
+    return Meaning(tuple(searched), prompted)
+
+
+def completed(question: str, said: Sequence[Turn], weights: TermWeights) -> str:
+    """A question with the terms of what was said that it leans on, as a search needs them."""
+    return " ".join((question, *_carried(question, said, weights))) if said else question
+
+
+def _carried(question: str, said: Sequence[Turn], weights: TermWeights) -> list[str]:
+    """The words of what was said that a search needs: the rarest of the questions, and names of the last answer."""
+    own = set(terms(question))
+    asked = {stem: word for turn in said for word, stem in words(turn.question) if stem not in own}
+    rarity = weights(asked)
+    rarest = set(sorted(asked, key=lambda stem: -rarity[stem])[:_MAX_CARRIED])
+    answer = "" if said[-1].answer.startswith(NOT_ANSWERED.rstrip(".")) else said[-1].answer
+    names = {stem: word for name in _NAME.findall(answer) for word, stem in words(name) if stem not in own | set(asked)}
+    return [asked[stem] for stem in asked if stem in rarest] + list(names.values())[:_MAX_NAMES]

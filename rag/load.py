@@ -82,7 +82,8 @@ def ask_settings(
     """How a question is answered; None takes what is set."""
     return AskSettings(
         collection=collection or settings.collection,
-        history=tuple(history),
+        history=() if settings.follow_ups == "off" else tuple(history),
+        split_questions=settings.split_questions,
         where=where,
         planner=planner,
         top_k=top_k or settings.top_k,

@@ -177,9 +177,10 @@ def diff(
 
 
 def settings_of(ctx: typer.Context, **flags: str | bool | None) -> Settings:
-    """The settings in force: from what was said before the command's name, and these flags."""
+    """The settings in force: from what was said before the command's name, and these flags; no answer is given again."""
     from rag.config import load_settings
 
+    flags = {"answer_cache": "off", **flags}
     settings: Settings = ctx.obj.settings(**flags) if ctx.obj is not None else load_settings(None, **flags)
     return settings
 

@@ -6,14 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from indexes.types import Hit
-from rag.events import Passage
 from rag.rerank.types import Candidate
+from rag.retrieve.asked import Asked
+from rag.retrieve.diversity import diverse
+from rag.retrieve.duplicates import without_near_duplicates
 from rag.retrieve.fusion import fuse, reciprocal_ranks
+from rag.retrieve.neighbours import join_neighbours
+from rag.retrieve.ranked import Ranked, taking_turns, to_passage
 from rag.retrieve.relevance import relevance
 from rag.retrieve.settings import RetrieveSettings
 from rag.retrieve.stages import Stages
-from rag.terms import rarity, terms, weighted_share
+from rag.terms import rarity, terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +27,11 @@ if TYPE_CHECKING:
     from indexes import Index
     from indexes.types import Filter
     from ingest.embed import Embedder
+    from rag.events import Passage
     from rag.rerank.types import Reranker
+
+_TOP = 3  # hits of full text that show whether it found what the question says
+_POOL = 4  # as many times the passages wanted are looked at for near duplicates and diversity
 
 OnCandidates = Callable[[Sequence[Hit]], None]
 
@@ -42,11 +52,14 @@ class Retrieval:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranked:
-    """A candidate where it stands in the final order; without `rerank_score` where no reranker judged it."""
+class _Search:
+    """What is the same for all parts of a question: where is searched, and who is told."""
 
-    candidate: Candidate
-    rerank_score: float | None = None
+    collection: str
+    limit: int
+    tell: OnCandidates
+    where: Filter | None
+    stages: Stages
 
 
 class Retriever:
@@ -95,21 +108,23 @@ class Retriever:
     ) -> Retrieval:
         """The passages that bear most on any of several questions, such as the parts of one; see `retrieve`.
 
-        Their lists are fused by reciprocal ranks; the relevance is that of the question with the highest.
+        Their lists take turns; the relevance is that of the question with the highest.
         """
-        stages = Stages()
-        lists = [self._ranked(question, collection, limit, on_candidates, where, stages) for question in questions]
-        best = (_merged(lists) if len(lists) > 1 else lists[0])[:limit]
-        passages = tuple(_passage(number, ranked) for number, ranked in enumerate(best, start=1))
-        with stages.stage("relevance"):
-            likely = max(self._relevance(question, collection, passages) for question in questions)
-        return Retrieval(passages, likely, stages.seconds)
+        search = _Search(collection, limit, on_candidates or (lambda _: None), where, Stages())
+        asked = [self._asked(question, search) for question in questions]
+        lists = [self._ranked(each, search) for each in asked]
+        best = self._chosen(taking_turns(lists) if len(lists) > 1 else lists[0], search)
+        passages = tuple(to_passage(number, ranked) for number, ranked in enumerate(best, start=1))
+        with search.stages.stage("relevance"):
+            likely = max((_relevance(each, passages) for each in asked), default=0.0)
+        return Retrieval(passages, likely, search.stages.seconds)
 
     def candidates(
         self, question: str, collection: str, limit: int, where: Filter | None = None
     ) -> tuple[Candidate, ...]:
         """What is found before any reranking, by fused score, best first."""
-        return tuple(self._fused(question, collection, limit, lambda _: None, where, Stages())[:limit])
+        search = _Search(collection, limit, lambda _: None, where, Stages())
+        return tuple(self._fused(self._asked(question, search), search)[:limit])
 
     def term_weights(self, collection: str, wanted: Iterable[str]) -> dict[str, float]:
         """Inverse document frequency of terms in the collection, as in BM25; never zero."""
@@ -117,109 +132,89 @@ class Retriever:
         num_chunks, frequencies = self._index.document_frequency(collection, names)
         return {term: rarity(num_chunks, frequencies[term]) for term in names}
 
-    def _ranked(
-        self,
-        question: str,
-        collection: str,
-        limit: int,
-        on_candidates: OnCandidates | None,
-        where: Filter | None,
-        stages: Stages,
-    ) -> list[_Ranked]:
-        tell = on_candidates or (lambda _: None)
-        fused = self._fused(question, collection, limit, tell, where, stages)
-        if self._reranker is None or not fused:
-            return [_Ranked(candidate) for candidate in fused]
-        judged, others = fused[: self._settings.rerank_candidates], fused[self._settings.rerank_candidates :]
-        with stages.stage("rerank"):
-            scores = self._reranker.score(question, judged)
-        ranked = [_Ranked(candidate, score) for candidate, score in zip(judged, scores, strict=True)]
-        ranked.sort(key=lambda each: -(each.rerank_score or 0.0))
-        ranked += [_Ranked(candidate) for candidate in others]
-        tell([each.candidate.hit for each in ranked[:limit]])
-        return ranked
+    def _asked(self, question: str, search: _Search) -> Asked:
+        with search.stages.stage("terms"):
+            return Asked(question, self.term_weights(search.collection, terms(question)))
 
-    def _fused(
-        self,
-        question: str,
-        collection: str,
-        limit: int,
-        tell: OnCandidates,
-        where: Filter | None,
-        stages: Stages,
-    ) -> list[Candidate]:
+    def _ranked(self, asked: Asked, search: _Search) -> list[Ranked]:
+        """What was found for one question, best first, as closely judged as it is going to be."""
+        fused = self._fused(asked, search)
+        settings = self._settings
+        if settings.drop_near_duplicates:
+            with search.stages.stage("near duplicates"):
+                texts = [candidate.hit.chunk.text for candidate in fused]
+                num_looked_at = max(settings.rerank_candidates, _POOL * search.limit)
+                fused = [fused[place] for place in without_near_duplicates(texts, num_looked_at)]
+        search.tell([candidate.hit for candidate in fused[: search.limit]])
+        if self._reranker is None or not fused:
+            return [Ranked(candidate) for candidate in fused]
+        judged, others = fused[: settings.rerank_candidates], fused[settings.rerank_candidates :]
+        with search.stages.stage("rerank"):
+            scores = self._reranker.score(asked.text, judged)
+        best_first = sorted(zip(judged, scores, strict=True), key=lambda scored: -scored[1])
+        ranked = [Ranked(candidate, score) for candidate, score in best_first]
+        search.tell([each.candidate.hit for each in ranked[: search.limit]])
+        return ranked + [Ranked(candidate) for candidate in others]
+
+    def _fused(self, asked: Asked, search: _Search) -> list[Candidate]:
         """The candidates of both sides, by fused score."""
-        wanted = max(self._settings.candidates, limit)
-        narrowed = () if where is None else (where,)
+        stages, wanted = search.stages, max(self._settings.candidates, search.limit)
         with stages.stage("full text"):
-            text = self._index.search_text(collection, question, wanted, *narrowed)
-        tell(text[:limit])
+            text = self._index.search_text(search.collection, asked.text, wanted, search.where)
+        search.tell(text[: search.limit])
         with stages.stage("embed"):
-            vector = self._embedder.embed_query(question)
+            vector = self._embedder.embed_query(asked.text)
         with stages.stage("dense"):
-            dense = self._index.search_dense(collection, vector, wanted, *narrowed)
+            dense = self._index.search_dense(search.collection, vector, wanted, search.where)
         with stages.stage("fuse"):
             hits = {hit.chunk_id: hit for hit in (*dense, *text)}
             similarities = self._index.similarities(vector, list(hits))
             bm25 = {hit.chunk_id: hit.score for hit in text}
-            scores = self._scores(similarities, bm25)
+            scores = self._scores(similarities, bm25, asked.coverage(_searchable(hit) for hit in text[:_TOP]))
         # The scores know only chunks that are still there: one deleted since the search is left out.
         best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
-        tell([hits[chunk_id] for chunk_id in best[:limit]])
         return [Candidate(hits[key], scores[key], similarities[key], bm25.get(key, 0.0)) for key in best]
 
-    def _scores(self, similarities: dict[int, float], bm25: dict[int, float]) -> dict[int, float]:
+    def _scores(self, similarities: dict[int, float], bm25: dict[int, float], coverage: float) -> dict[int, float]:
         if self._settings.fusion == "convex":
-            return fuse(similarities, bm25, self._settings.dense_weight)
+            return fuse(similarities, bm25, self._settings.dense_weight, coverage)
         dense = sorted(similarities, key=lambda chunk_id: -similarities[chunk_id])
         text = sorted(bm25.keys() & similarities.keys(), key=lambda chunk_id: -bm25[chunk_id])
         return reciprocal_ranks([dense, text])
 
-    def _relevance(self, question: str, collection: str, passages: tuple[Passage, ...]) -> float:
-        if not passages:
-            return 0.0
-        coverage = self._coverage(question, collection, passages)
-        similarity = max(passage.similarity for passage in passages)
-        return relevance(similarity, coverage)
+    def _chosen(self, ranked: list[Ranked], search: _Search) -> list[Ranked]:
+        """Those that are shown, numbered in this order."""
+        settings, limit = self._settings, search.limit
+        if settings.diversity:
+            with search.stages.stage("diversity"):
+                ranked = self._diverse(ranked[: _POOL * limit], limit)
+        best = ranked[:limit]
+        if settings.join_neighbours:
+            with search.stages.stage("join"):
+                best = join_neighbours(self._index, best, settings.join_neighbours)
+        return best
 
-    def _coverage(self, question: str, collection: str, passages: tuple[Passage, ...]) -> float:
-        """Largest share of the question's terms, weighted by rarity, that one passage contains."""
-        wanted = set(terms(question))
-        if not wanted:
-            return 0.0
-        weights = self.term_weights(collection, wanted)
-        return max(weighted_share(wanted, set(terms(passage.searchable_text)), weights) for passage in passages)
+    def _diverse(self, ranked: list[Ranked], limit: int) -> list[Ranked]:
+        vectors = self._index.embeddings([each.chunk_id for each in ranked])
+        there = [each for each in ranked if each.chunk_id in vectors]
+        if not there:
+            return []
+        # Places stand for scores: those of a reranker and of retrieval are on different scales.
+        places = diverse(
+            [-float(place) for place in range(len(there))],
+            np.stack([vectors[each.chunk_id] for each in there]),
+            limit,
+            self._settings.diversity,
+        )
+        return [there[place] for place in places]
 
 
-def _merged(lists: Sequence[Sequence[_Ranked]]) -> list[_Ranked]:
-    """The lists of several questions as one; a chunk stands in it once, as the question has it that ranks it best."""
-    scores = reciprocal_ranks([[each.candidate.hit.chunk_id for each in ranked] for ranked in lists])
-    places: dict[int, tuple[int, _Ranked]] = {}
-    for ranked in lists:
-        for rank, each in enumerate(ranked):
-            key = each.candidate.hit.chunk_id
-            if key not in places or rank < places[key][0]:
-                places[key] = (rank, each)
-    return [places[key][1] for key in sorted(scores, key=lambda key: (-scores[key], key))]
+def _relevance(asked: Asked, passages: tuple[Passage, ...]) -> float:
+    if not passages:
+        return 0.0
+    similarity = max(passage.similarity for passage in passages)
+    return relevance(similarity, asked.coverage(passage.searchable_text for passage in passages))
 
 
-def _passage(number: int, ranked: _Ranked) -> Passage:
-    candidate = ranked.candidate
-    chunk, document = candidate.hit.chunk, candidate.hit.document
-    return Passage(
-        number=number,
-        document_id=document.id,
-        document_name=document.name,
-        path=document.path,
-        collection=document.collection,
-        ordinal=chunk.ordinal,
-        pages=chunk.pages,
-        section=chunk.section,
-        text=chunk.text,
-        num_tokens=chunk.num_tokens,
-        start=chunk.start,
-        end=chunk.end,
-        score=candidate.score,
-        similarity=candidate.similarity,
-        rerank_score=ranked.rerank_score,
-    )
+def _searchable(hit: Hit) -> str:
+    return "\n".join((hit.document.name, *hit.chunk.section, hit.chunk.text))

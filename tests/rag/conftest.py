@@ -67,7 +67,8 @@ def _live(home: Path, **flags: object) -> Iterator[Live]:
     from rag.app import Rag
     from rag.config import load_settings
 
-    with Rag.open(settings=load_settings(home, **flags)) as opened, listen("127.0.0.1", 0) as listener:
+    settings = load_settings(home, **{"answer_cache": "off", **flags})
+    with Rag.open(settings=settings) as opened, listen("127.0.0.1", 0) as listener:
         app = create_app(opened)
         server = Server(app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -29,7 +29,7 @@ class Harbour(NamedTuple):
     documents: Path
 
     def open(self, **flags: object) -> Rag:
-        return Rag.open(settings=load_settings(self.home, **flags))
+        return Rag.open(settings=load_settings(self.home, **{"answer_cache": "off", **flags}))
 
     def write(self, **texts: str) -> None:
         self.documents.mkdir(exist_ok=True)

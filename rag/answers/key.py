@@ -1,0 +1,80 @@
+"""What an answer depends on: where two questions have the same key, the second's answer is the first's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rag.prompt import instructions
+
+if TYPE_CHECKING:
+    from rag.answer import AskSettings
+    from rag.config import Settings
+
+# No answer is another for what is set here; a setting that is not named may shape answers, and is part of their keys.
+_INDIFFERENT = {
+    *("home", "collection", "host", "port", "allowed_hosts", "max_upload_mb", "max_queue", "max_running"),
+    "target_ttft_ms",  # an answer that is there meets any
+    *("kv_cache_mb", "states_memory_mb", "states_disk_mb", "answer_timeout_s"),
+    *("extract_stall_s", "extract_timeout_s", "extract_memory_mb"),
+    *("answer_cache", "answer_cache_mb"),
+}
+_NOT_OF_THE_KEY = {"collection", "history", "timeout_s"}
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKey:
+    """A question and all that its answer depends on.
+
+    Attributes:
+        stamp: of the index, see `Index.stamp`.
+        scope: digest of all but the question: collection, stamp, model, settings, and what was said before.
+        question: with its spaces as one writes them.
+    """
+
+    collection: str
+    stamp: str
+    scope: str
+    question: str
+
+    @property
+    def digest(self) -> str:
+        """Digest of everything."""
+        return _digest([self.scope, self.question])
+
+
+def answer_key(question: str, asked: AskSettings, settings: Settings, *, stamp: str, model: str) -> AnswerKey | None:
+    """The key of a question's answer; None where chance has a part in the answer.
+
+    Args:
+        asked: with no more of the history than the question leans on.
+        stamp: of the index; `model` is the fingerprint of the LLM's files.
+    """
+    if asked.sampling.temperature > 0:
+        return None
+    chosen = settings.model_dump(mode="json", exclude=_INDIFFERENT)
+    of_this = {
+        field.name: repr(value)
+        for field in fields(asked)
+        if field.name not in _NOT_OF_THE_KEY and not callable(value := getattr(asked, field.name))
+    }
+    said = [(turn.question, turn.answer) for turn in asked.history]
+    told = instructions(numbers_first=asked.numbers_first)
+    scope = _digest([_version(), stamp, asked.collection, model, told, chosen, of_this, said])
+    return AnswerKey(asked.collection, stamp, scope, " ".join(unicodedata.normalize("NFC", question).split()))
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+@cache
+def _version() -> str:
+    """This program's: another may search and prompt in other ways."""
+    from importlib.metadata import version
+
+    return version("readonce")

@@ -1,0 +1,66 @@
+"""How the product answers: from before, where the same was asked of the same documents, else anew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rag.answer import answer
+from rag.answers import Remembered, answer_key
+from rag.conversation import needed
+from rag.errors import KNOWN_ERRORS
+from rag.prompt import unnumbered_prompt
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator, Sequence
+
+    from indexes.types import Hit
+    from rag.answer import AskSettings
+    from rag.answers import AnswerKey
+    from rag.app import Rag
+    from rag.events import AnswerEvent
+    from serving.native import NativeRuntime
+
+
+def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Event | None) -> Iterator[AnswerEvent]:
+    """The events of one answer."""
+    asked = replace(asked, history=needed(question, asked.history))
+
+    def make() -> Iterator[AnswerEvent]:
+        return answer(
+            question, asked, lambda: rag.retriever, lambda: rag.runtime, cancel, lambda hits: _prefetch(rag, hits)
+        )
+
+    key = _key(rag, question, asked)
+    if key is None:
+        yield from make()
+        return
+    embed = rag.embedder.embed_query if rag.settings.answer_cache == "near" else None
+    yield from Remembered(rag.answers, lambda: rag.index.stamp, embed).events(key, question, make)
+
+
+def _key(rag: Rag, question: str, asked: AskSettings) -> AnswerKey | None:
+    """What the answer is kept by; None where it is not to be, and where something fails that answering will name."""
+    if rag.settings.answer_cache == "off":
+        return None
+    try:
+        return answer_key(question, asked, rag.settings, stamp=rag.index.stamp, model=rag.model.fingerprint)
+    except KNOWN_ERRORS:
+        return None
+
+
+def outdated(rag: Rag) -> list[str]:
+    """A line for each answer that was made before the index changed: it may hold text that is gone."""
+    return [
+        f"the answer to '{question}' in the collection '{collection}' outlives the documents that it was made from"
+        for collection, question in rag.answers.outdated(rag.index.stamp)
+    ]
+
+
+def _prefetch(rag: Rag, hits: Sequence[Hit]) -> None:
+    """Has states of passages that a prompt is likely to hold brought into memory, if the model is loaded."""
+    runtime: NativeRuntime | None = rag.opened.get("runtime")
+    if runtime is not None and rag.settings.reuse_for(runtime.name) is not None:
+        found = [(hit.document, hit.chunk) for hit in hits]
+        runtime.prefetch(unnumbered_prompt(found, numbers_first=rag.settings.numbers_first))
