@@ -124,15 +124,19 @@ def retrieval(
     titles: Annotated[bool, typer.Option("--titles/--no-titles", help="Documents keep their titles.")] = True,
     as_json: Json = False,
     save: Save = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with charts to this file.")] = None,
 ) -> None:
     """Ranking, and time of each stage, of full text, vectors, both together and rerankers, on a test collection."""
     from rag.console import Output
+    from rag.eval.retrieval.page import write_page
     from rag.eval.retrieval.run import RetrievalEval, eval_retrieval
     from rag.eval.retrieval.table import deliver
 
     asked = RetrievalEval(dataset, questions, seed, _words(only or ""), titles=titles, cache=cache)
     report = eval_retrieval(settings_of(ctx), asked, Output().note)
     deliver(report, as_json=as_json, save=save)
+    if html is not None:
+        write_page(report, html)
 
 
 @app.command()

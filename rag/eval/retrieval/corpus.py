@@ -24,7 +24,11 @@ from rag.app import Rag
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from numpy import float32
+    from numpy.typing import NDArray
+
     from indexes.types import Chunk
+    from ingest.embed import Embedder
     from rag.config import Settings
     from rag.eval.retrieval.dataset import Dataset, Entry
 
@@ -78,13 +82,12 @@ def _make(home: Path, dataset: Dataset, rag: Rag, notify: Notify, *, titles: boo
 
 def _ingest(entries: Sequence[Entry], apart: Rag, rag: Rag, notify: Notify, *, titles: bool) -> int:
     """Writes every entry; how many chunks they make. All are embedded together, which is faster than one by one."""
-    embedder = rag.embedder
     notify(f"cutting {len(entries)} documents")
     read = [(entry, extracted(entry, titles=titles)) for entry in entries]
     cut = [_chunks(entry, document, rag) for entry, document in read]
     texts = [chunk.searchable_text for chunks in cut for chunk in chunks]
-    vectors = embedder.embed(texts, lambda done, total: notify(f"embedding: {done} of {total} chunks"))
-    apart.index.require_identity(embedder.identity)
+    apart.index.require_identity(rag.embedder.identity)
+    vectors = _vectors(texts, rag.embedder, apart.settings.home.parent, notify)
     ends = np.cumsum([len(chunks) for chunks in cut])
     for number, ((entry, document), chunks, end) in enumerate(zip(read, cut, ends, strict=True), start=1):
         about = _document(entry, document, chunks, apart.settings.collection)
@@ -93,6 +96,19 @@ def _ingest(entries: Sequence[Entry], apart: Rag, rag: Rag, notify: Notify, *, t
             notify(f"writing: {number} of {len(entries)} documents")
     notify("")
     return len(texts)
+
+
+def _vectors(texts: Sequence[str], embedder: Embedder, cache: Path, notify: Notify) -> NDArray[float32]:
+    """The vectors of texts; kept by what was embedded, so that another form of the index costs no embedding."""
+    digest = hashlib.sha256(json.dumps([embedder.identity.fingerprint, *texts]).encode()).hexdigest()
+    file = cache / f"vectors-{digest[:16]}.npy"
+    if not file.is_file():
+        made = embedder.embed(texts, lambda done, total: notify(f"embedding: {done} of {total} chunks"))
+        with tempfile.NamedTemporaryFile(dir=cache, suffix=".npy", delete=False) as partial:
+            np.save(partial, made)
+        Path(partial.name).replace(file)
+    vectors: NDArray[float32] = np.load(file)
+    return vectors
 
 
 def extracted(entry: Entry, *, titles: bool = True) -> Extracted:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rag.eval.retrieval.evidence import EntryText, evidence_spans
-from rag.eval.retrieval.measures import NDCG_RANK, RECALL_RANKS, first_rank, ndcg, recall
+from rag.eval.retrieval.measures import NDCG_RANK, RECALL_RANKS, ndcg, recall, relevant_ranks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,13 +26,15 @@ class Judged:
     """What one search found for one question.
 
     Attributes:
-        rank: place of the first that is relevant; None where it is not among those found.
+        ranks: the places of all that is relevant and was found, ascending.
+        relevant: how much there is that is relevant.
         values: each of `MEASURES`, by name.
     """
 
     search: str
     query: Query
-    rank: int | None
+    ranks: tuple[int, ...]
+    relevant: int
     values: dict[str, float]
     found: Found
 
@@ -42,7 +44,9 @@ class Judged:
             "variant": self.search,
             "id": self.query.id,
             "question": self.query.text,
-            "rank": self.rank,
+            "rank": self.ranks[0] if self.ranks else None,
+            "ranks": list(self.ranks),
+            "relevant": self.relevant,
             **{name: round(value, 6) for name, value in self.values.items()},
             "ms": round(1000 * self.found.seconds, 2),
         }
@@ -64,11 +68,12 @@ class Judge:
         """The measures of what was found."""
         ranking = list(dict.fromkeys(self._unit(place) for place in found.places))
         grades = self.grades(query)
-        rank = first_rank(ranking, grades)
+        ranks = relevant_ranks(ranking, grades)
         values = {NDCG: ndcg(ranking, grades)}
         values |= {f"recall@{depth}": recall(ranking, grades, depth) for depth in RECALL_RANKS}
-        values[MRR] = 1 / rank if rank else 0.0
-        return Judged(search, query, rank, values, found)
+        values[MRR] = 1 / ranks[0] if ranks else 0.0
+        relevant = sum(grade > 0 for grade in grades.values())
+        return Judged(search, query, ranks, relevant, values, found)
 
     def grades(self, query: Query) -> dict[Hashable, int]:
         """How relevant each unit is."""

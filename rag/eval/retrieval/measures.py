@@ -28,9 +28,9 @@ def recall(ranking: Sequence[Hashable], grades: Mapping[Hashable, int], rank: in
     return len(relevant.intersection(ranking[:rank])) / len(relevant) if relevant else 0.0
 
 
-def first_rank(ranking: Sequence[Hashable], grades: Mapping[Hashable, int]) -> int | None:
-    """The place of the first that is relevant, from 1; None where none is."""
-    return next((place for place, one in enumerate(ranking, start=1) if grades.get(one, 0) > 0), None)
+def relevant_ranks(ranking: Sequence[Hashable], grades: Mapping[Hashable, int]) -> tuple[int, ...]:
+    """The places of all that is relevant in a ranking, from 1."""
+    return tuple(place for place, one in enumerate(ranking, start=1) if grades.get(one, 0) > 0)
 
 
 def _discounted(grades: Sequence[int]) -> float:

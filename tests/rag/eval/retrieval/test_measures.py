@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rag.eval.retrieval.measures import first_rank, ndcg, recall
+from rag.eval.retrieval.measures import ndcg, recall, relevant_ranks
 
 GRADES = {"a": 3, "b": 1, "c": 2, "d": 0}
 
@@ -38,6 +38,6 @@ def test_recall_is_the_share_of_what_is_relevant():
     assert recall(["a", "x", "b"], GRADES, 20) == pytest.approx(2 / 3)
 
 
-def test_the_first_that_is_relevant_has_the_rank():
-    assert first_rank(["x", "d", "c", "a"], GRADES) == 3
-    assert first_rank(["x", "d"], GRADES) is None
+def test_the_places_of_all_that_is_relevant_are_counted_from_1():
+    assert relevant_ranks(["x", "d", "c", "a"], GRADES) == (3, 4)
+    assert relevant_ranks(["x", "d"], GRADES) == ()
