@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Self
 
-from rag.asking import answered
+from rag.asking import answered, remembered
 from rag.config import load_settings
 from rag.parts import Parts
 from rag.prompt import instructions
@@ -167,6 +167,12 @@ class Rag(Parts):
         )
         yield from answered(self, question, asked, cancel)
         self.sweep()  # when nobody waits for it
+
+    def remembers(self, question: str, *, collection: str | None = None, history: Sequence[Turn] = ()) -> bool:
+        """Whether `ask` would give an answer again that it gave before, for which no model is loaded."""
+        from rag.load import ask_settings
+
+        return remembered(self, question, ask_settings(self.settings, collection, history=history))
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """What is stored in a collection, or in all of them."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Event | None) -> Iterator[AnswerEvent]:
     """The events of one answer."""
-    asked = replace(asked, history=needed(question, asked.history))
+    asked = _as_needed(question, asked)
 
     def make() -> Iterator[AnswerEvent]:
         return answer(
@@ -38,6 +38,17 @@ def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Even
         return
     embed = rag.embedder.embed_query if rag.settings.answer_cache == "near" else None
     yield from Remembered(rag.answers, lambda: rag.index.stamp, embed).events(key, question, make)
+
+
+def remembered(rag: Rag, question: str, asked: AskSettings) -> bool:
+    """Whether this very question was answered before, so that no model is needed."""
+    key = _key(rag, question, _as_needed(question, asked))
+    return key is not None and rag.answers.has(key)
+
+
+def _as_needed(question: str, asked: AskSettings) -> AskSettings:
+    """With no more of the history than the question leans on: without any, it is the same in every conversation."""
+    return replace(asked, history=needed(question, asked.history))
 
 
 def _key(rag: Rag, question: str, asked: AskSettings) -> AnswerKey | None:

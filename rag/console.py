@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +101,7 @@ class AnswerView:
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._passages: tuple[Passage, ...] = ()
+        self.passages: tuple[Passage, ...] = ()
         self.done: DoneEvent | None = None
         self.error: str | None = None
 
@@ -119,7 +120,9 @@ class AnswerView:
     def _show(self, event: AnswerEvent) -> None:
         match event:
             case RetrievalEvent():
-                self._passages = event.passages
+                self.passages = event.passages
+                if event.searched not in {(), (event.question,)}:
+                    self._output.say(f"searched for: {' | '.join(event.searched)}")
                 if event.plan is not None:
                     self._output.say(f"plan: {event.plan}")
             case TokenEvent():
@@ -144,7 +147,7 @@ class AnswerView:
             self._output.out.print(f"\n[yellow]{_ENDINGS[done.finish_reason]}[/yellow]")
         if done.answered and not any(citation.verified for citation in done.citations):
             self._output.out.print(f"\n[yellow]{_UNCHECKED}[/yellow]")
-        print_sources(self._output.out, self._passages, done.citations, answered=done.answered)
+        print_sources(self._output.out, self.passages, done.citations, answered=done.answered)
         self._output.out.print(f"\n[dim]{escape(cost_line(done.cost))}[/dim]")
 
 
@@ -198,6 +201,9 @@ def print_document(out: Console, document: Document, chunks: Sequence[Chunk]) ->
 
 def cost_line(cost: Cost) -> str:
     """What an answer cost, in one line."""
+    if cost.answered_at is not None:
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(cost.answered_at))
+        return f"answered before, at {when} · {cost.total_s * 1000:.0f} ms · {cost.model}"
     parts = [] if cost.ttft_s is None else [f"first token {cost.ttft_s:.2f} s"]
     if cost.tokens_per_s is not None:
         parts.append(f"{cost.tokens_per_s:.0f} tokens/s")

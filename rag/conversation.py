@@ -22,7 +22,8 @@ MAX_ANSWER_CHARACTERS = 100_000
 
 _MAX_CARRIED = 8  # terms of the question before, the rarest
 _MAX_NAMES = 4  # of its answer
-_NAME = re.compile(r"\b[A-Z]\w*(?:['’-]\w+)*")
+_MIN_OWN = 3  # terms of a question that need no more than a name
+_NAME = re.compile(r"\b[A-Z0-9]\w*(?:['’.-]\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,22 @@ def completed(question: str, said: Sequence[Turn], weights: TermWeights) -> str:
 
 
 def _carried(question: str, said: Sequence[Turn], weights: TermWeights) -> list[str]:
-    """The words of what was said that a search needs: the rarest of the questions, and names of the last answer."""
+    """The words of what was said that a search needs.
+
+    To a question with words of its own these are the names, as a pronoun stands for one of them; to one with hardly any
+    ("and when?") all that tells.
+    """
     own = set(terms(question))
     asked = {stem: word for turn in said for word, stem in words(turn.question) if stem not in own}
-    rarity = weights(asked)
-    rarest = set(sorted(asked, key=lambda stem: -rarity[stem])[:_MAX_CARRIED])
+    names = _names(" ".join(turn.question[1:] for turn in said))
+    if len(own) < _MIN_OWN or not names & set(asked):
+        rarity = weights(asked)
+        names = set(sorted(asked, key=lambda stem: -rarity[stem])[:_MAX_CARRIED])
     answer = "" if said[-1].answer.startswith(NOT_ANSWERED.rstrip(".")) else said[-1].answer
-    names = {stem: word for name in _NAME.findall(answer) for word, stem in words(name) if stem not in own | set(asked)}
-    return [asked[stem] for stem in asked if stem in rarest] + list(names.values())[:_MAX_NAMES]
+    answered = {stem: word for word, stem in words(answer) if stem in _names(answer) - own - set(asked)}
+    return [asked[stem] for stem in asked if stem in names] + list(answered.values())[:_MAX_NAMES]
+
+
+def _names(text: str) -> set[str]:
+    """The terms in a text that are written with a capital letter, or with digits."""
+    return {stem for name in _NAME.findall(text) for _, stem in words(name)}

@@ -65,6 +65,9 @@ def retrieve_settings(settings: Settings) -> RetrieveSettings:
         dense_weight=settings.dense_weight,
         fusion=settings.fusion,
         rerank_candidates=settings.rerank_candidates,
+        drop_near_duplicates=settings.drop_near_duplicates,
+        diversity=settings.diversity,
+        join_neighbours=settings.join_neighbours,
     )
 
 
@@ -75,9 +78,9 @@ def ask_settings(
     history: Sequence[Turn] = (),
     where: Filter | None = None,
     planner: Callable[[], Planner] | None = None,
-    max_new_tokens: int | None,
-    temperature: float | None,
-    top_k: int | None,
+    max_new_tokens: int | None = None,
+    temperature: float | None = None,
+    top_k: int | None = None,
 ) -> AskSettings:
     """How a question is answered; None takes what is set."""
     return AskSettings(

@@ -94,6 +94,10 @@ class AnswerCache:
         """The answer to this very question."""
         return self._found(self._answer(key.digest), "exact")
 
+    def has(self, key: AnswerKey) -> bool:
+        """Whether there is an answer to this very question; nobody takes note of this look."""
+        return self._answer(key.digest) is not None
+
     def near(
         self, key: AnswerKey, vector: NDArray[float32], min_cosine: float, same: Callable[[str, str], bool]
     ) -> KeptAnswer | None:

@@ -15,6 +15,7 @@ from rag.cli.common import (
     Model,
     Quiet,
     States,
+    UseCache,
     cancel_on_interrupt,
     opened,
     seconds_of,
@@ -41,6 +42,7 @@ def ask(
         ),
     ] = None,
     *,
+    cache: UseCache = True,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -49,12 +51,13 @@ def ask(
     from rag.console import AnswerView
 
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
-    flags["states"] = states
+    flags |= {"states": states, "answer_cache": None if cache else "off"}
     text = checked_question(text_of(question))
     target_s = None if target_ttft is None else seconds_of("--target-ttft", target_ttft)
     with opened(ctx, json, quiet, **flags) as (rag, output):
         view = AnswerView(output)
-        rag.warm_up()
+        if not rag.remembers(text, collection=collection):
+            rag.warm_up()
         with cancel_on_interrupt(output, "stopping") as cancel:
             view.show(rag.ask(text, collection=collection, target_ttft_s=target_s, cancel=cancel))
     if view.error is not None:

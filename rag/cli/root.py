@@ -10,7 +10,7 @@ import typer
 import typer.core
 
 from rag.bench.cli import app as bench_app
-from rag.cli import config, documents, models, product, questions, states
+from rag.cli import chat, config, documents, models, product, questions, states
 from rag.cli.common import EXIT_ERROR, EXIT_INTERRUPTED, CliContext
 from rag.eval.cli import app as eval_app
 
@@ -71,7 +71,7 @@ def _before(
     ctx.obj = CliContext(home)
 
 
-for commands in (documents.app, questions.app, product.app):
+for commands in (documents.app, questions.app, chat.app, product.app):
     app.add_typer(commands)
 for name, group in {
     "states": states.app,
