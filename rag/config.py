@@ -133,6 +133,11 @@ class Settings(BaseSettings):
         "convex", description="how vector and text search become one: sum of normalised scores, or reciprocal ranks"
     )
     rerank_candidates: int = Field(32, ge=1, le=1000, description="best of the fused hits that a reranker judges")
+    drop_near_duplicates: bool = Field(True, description="leave out passages that repeat a better one word for word")
+    diversity: float = Field(0.0, ge=0, lt=1, description="how much passages shall differ (MMR); 0 takes the best")
+    join_neighbours: int = Field(
+        0, ge=0, le=10, description="passages so many chunks apart are read as one, which has no states yet; 0: none"
+    )
     min_relevance: float = Field(0.2, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
 
     embedding_model: str = Field("all-MiniLM-L6-v2", description="bundled name, or a sentence-transformers folder")

@@ -143,8 +143,7 @@ class Retriever:
         if settings.drop_near_duplicates:
             with search.stages.stage("near duplicates"):
                 texts = [candidate.hit.chunk.text for candidate in fused]
-                num_looked_at = max(settings.rerank_candidates, _POOL * search.limit)
-                fused = [fused[place] for place in without_near_duplicates(texts, num_looked_at)]
+                fused = [fused[place] for place in without_near_duplicates(texts, self._num_wanted(search.limit))]
         search.tell([candidate.hit for candidate in fused[: search.limit]])
         if self._reranker is None or not fused:
             return [Ranked(candidate) for candidate in fused]
@@ -155,6 +154,12 @@ class Retriever:
         ranked = [Ranked(candidate, score) for candidate, score in best_first]
         search.tell([each.candidate.hit for each in ranked[: search.limit]])
         return ranked + [Ranked(candidate) for candidate in others]
+
+    def _num_wanted(self, limit: int) -> int:
+        """As many candidates as can come to matter."""
+        settings = self._settings
+        pool = _POOL * limit if settings.diversity else limit
+        return max(pool, settings.rerank_candidates) if self._reranker else pool
 
     def _fused(self, asked: Asked, search: _Search) -> list[Candidate]:
         """The candidates of both sides, by fused score."""
@@ -170,7 +175,8 @@ class Retriever:
             hits = {hit.chunk_id: hit for hit in (*dense, *text)}
             similarities = self._index.similarities(vector, list(hits))
             bm25 = {hit.chunk_id: hit.score for hit in text}
-            scores = self._scores(similarities, bm25, asked.coverage(_searchable(hit) for hit in text[:_TOP]))
+            coverage = asked.coverage(_searchable(hit) for hit in text[:_TOP]) if asked.weights else 1.0
+            scores = self._scores(similarities, bm25, coverage)
         # The scores know only chunks that are still there: one deleted since the search is left out.
         best = sorted(scores, key=lambda chunk_id: (-scores[chunk_id], chunk_id))
         return [Candidate(hits[key], scores[key], similarities[key], bm25.get(key, 0.0)) for key in best]
