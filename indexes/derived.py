@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from indexes import checks, lookup, store
 from indexes.errors import DamagedVectorError, StorageError
+from indexes.rebuild import Rebuilder, num_cores, remove_unfinished
 from indexes.synced import SyncedVectors
-from indexes.vectors import file_name, remove_file
+from indexes.vectors import file_name, file_of, remove_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from indexes.database import Database
+    from indexes.effort import Effort, VectorSettings
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +33,14 @@ class Derived:
     Args:
         database: the truth.
         folder: where the vectors' files are.
+        settings: when and how well vectors are searched by lists.
     """
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    def __init__(self, database: Database, folder: Path, settings: VectorSettings | None = None) -> None:
         self._database = database
         self._folder = folder
+        self._settings = settings
+        self._rebuilder = Rebuilder(database, self.vectors_of)
         self._vectors: dict[str, SyncedVectors] = {}
         self._vectors_lock = threading.Lock()
         self._unsaved: dict[str, int] = {}  # chunks written to a collection since its vectors were last saved
@@ -49,6 +55,23 @@ class Derived:
             self._flush(collection)
         if unpurged:
             self._database.empty_wal()
+
+    def settle(self, on_work: Callable[[str], None] | None = None) -> None:
+        """Do all that the lists of large collections are due for; see `Index.settle`."""
+        self._rebuilder.wait()
+        for collection in self._collections():
+            self._rebuilder.work_on(collection, num_threads=num_cores(), on_work=on_work)
+        self.flush()
+
+    def stop(self) -> None:
+        """End what goes on in the background."""
+        self._rebuilder.stop()
+
+    def effort(self, collection: str) -> Effort | None:
+        """How hard a collection's lists are searched, and what that was measured to find."""
+        synced = self.vectors_of(collection)
+        with synced.lock, self._database.reading() as connection:
+            return synced.effort(connection)
 
     def verify(self) -> list[str]:
         """Check everything that is stored against everything else; see `Index.verify`."""
@@ -71,15 +94,17 @@ class Derived:
             synced = self.vectors_of(name)
             with synced.lock, self._database.writing() as connection:
                 synced.forget()
-                synced.save(connection)
                 store.purge(connection, name)
+            self._rebuilder.work_on(name, num_threads=num_cores())
+            with synced.lock, self._database.writing() as connection:
+                synced.save(connection)
         self.remove_strays()
         self._database.empty_wal()
 
     def wrote(self, collection: str, num_chunks: int) -> None:
-        """Take note of a write; save now and then, when a collection has doubled, so that it costs O(n) in all."""
+        """Take note of a write; save now and then, when what is written has doubled, so that it costs O(n) in all."""
         unsaved = self._unsaved.get(collection, 0) + num_chunks
-        due = unsaved >= max(SAVE_EVERY_CHUNKS, len(self.vectors_of(collection)))
+        due = unsaved >= max(SAVE_EVERY_CHUNKS, self.vectors_of(collection).num_to_write)
         self._unsaved[collection] = 0 if due else unsaved
         if due:
             self._try_flush(collection)
@@ -93,16 +118,19 @@ class Derived:
         """The vectors of a collection, which may be empty; always the same object."""
         with self._vectors_lock:
             if collection not in self._vectors:
-                self._vectors[collection] = SyncedVectors(collection, self._folder)
+                self._vectors[collection] = SyncedVectors(collection, self._folder, self._settings)
             return self._vectors[collection]
 
     def remove_strays(self) -> None:
         """Remove the vectors of collections that went in a process that was killed before it could."""
-        if self._database.read_only or not self._strays():
+        if self._database.read_only:
+            return
+        remove_unfinished(self._folder)
+        if not self._strays():
             return
         with self._database.writing():  # so that no other process is making such a collection's file
             for path in self._strays():
-                remove_file(path)
+                remove_file(file_of(path))
 
     def _database_problems(self) -> list[str]:
         with self._database.reading() as connection:
@@ -125,6 +153,9 @@ class Derived:
             synced.save(connection)
             self._unsaved.pop(collection, None)
             store.purge(connection, collection)
+            is_due = synced.due(connection) is not None
+        if is_due:
+            self._rebuilder.start(collection)
 
     def _try_flush(self, collection: str) -> bool:
         """Whether it worked. What was to be stored or deleted is so already, only derived files are behind."""
@@ -136,11 +167,12 @@ class Derived:
         return True
 
     def _strays(self) -> list[Path]:
-        files = sorted(self._folder.glob("*.faiss")) + sorted(self._folder.glob("*.json"))
+        endings = ("faiss", "json", "lists", "card")
+        files = [path for ending in endings for path in sorted(self._folder.glob(f"*.{ending}"))]
         if not files:
             return []
         wanted = {file_name(name) for name in self._collections()}
-        return [path for path in files if path.with_suffix(".faiss").name not in wanted]
+        return [path for path in files if file_of(path).name not in wanted]
 
     def _collections(self) -> list[str]:
         with self._database.reading() as connection:

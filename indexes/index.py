@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+    from indexes.effort import Effort, VectorSettings
     from indexes.types import (
         Document,
         DocumentRecord,
@@ -45,8 +46,14 @@ class Index(Searching):
             hits = index.search_dense("default", embedder.embed_query("What is a chunk?"), limit=10)
     """
 
-    def __init__(self, database: Database, vectors_folder: Path, identity: EmbeddingIdentity | None) -> None:
-        super().__init__(database, Derived(database, vectors_folder), identity)
+    def __init__(
+        self,
+        database: Database,
+        vectors_folder: Path,
+        identity: EmbeddingIdentity | None,
+        vectors: VectorSettings | None = None,
+    ) -> None:
+        super().__init__(database, Derived(database, vectors_folder, vectors), identity)
         self.jobs = JobStore(database)
 
     @classmethod
@@ -57,6 +64,7 @@ class Index(Searching):
         *,
         read_only: bool = False,
         busy_timeout_s: float = 30.0,
+        vectors: VectorSettings | None = None,
     ) -> Self:
         """Open the index in a folder; made when it is missing, unless `read_only`.
 
@@ -65,6 +73,7 @@ class Index(Searching):
             identity: the embedding model in use; without it nothing can be written, and no model is checked.
             read_only: never write to the folder.
             busy_timeout_s: how long to wait for another process that writes.
+            vectors: from what size on vectors are searched by lists, and how well.
 
         Raises:
             EmbeddingMismatchError: the stored vectors are another model's.
@@ -79,7 +88,7 @@ class Index(Searching):
         except OSError as error:
             raise StorageError(f"the folder {folder} cannot be made: {error.strerror}") from error
         database = Database(path, read_only=read_only, busy_timeout_s=busy_timeout_s)
-        index = cls(database, folder / VECTORS_FOLDER, identity)
+        index = cls(database, folder / VECTORS_FOLDER, identity, vectors)
         try:
             with database.reading() as connection:
                 index._stored_identity(connection)
@@ -91,6 +100,7 @@ class Index(Searching):
 
     def close(self) -> None:
         """Save the vectors if they have changed, and let go of every file. Closing twice is fine."""
+        self._derived.stop()
         try:
             if not self._database.is_closed and not self._database.read_only:
                 self.flush()
@@ -238,6 +248,27 @@ class Index(Searching):
             StorageError: the disk is full, read-only or locked.
         """
         self._derived.flush()
+
+    def settle(self, on_work: Callable[[str], None] | None = None) -> None:
+        """Make or renew the lists by which the vectors of large collections are searched, now, with all cores.
+
+        Else that happens in the background of a process that writes and lives long enough. What is found is right
+        without it; searches are slow, and take the memory of all vectors, until it was done once.
+
+        Args:
+            on_work: told the name of a collection whose lists are made, before that begins.
+
+        Raises:
+            StorageError: the disk is full, read-only or locked.
+        """
+        self._derived.settle(on_work)
+
+    def effort(self, collection: str) -> Effort | None:
+        """How hard the lists of a large collection are searched, and the recall that was measured with its vectors.
+
+        None for a collection whose vectors are all compared.
+        """
+        return self._derived.effort(collection)
 
     def verify(self) -> list[str]:
         """Check everything that is stored against everything else; one line per problem, none when all is well.

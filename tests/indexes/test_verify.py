@@ -7,7 +7,8 @@ import faiss
 import numpy as np
 import pytest
 
-from indexes import Index, StorageError, vectors
+from indexes import Index, StorageError
+from indexes.stamp import sha256
 from tests.indexes.records import IDENTITY, record, vector_of
 
 
@@ -41,7 +42,7 @@ def rewrite(faiss_file, change):
     faiss.write_index(found, str(faiss_file))
     stamp_file = faiss_file.with_suffix(".json")
     stamp = json.loads(stamp_file.read_text())
-    stamp |= {"sha256": vectors._sha256(faiss_file), "count": found.ntotal}
+    stamp |= {"sha256": sha256(faiss_file), "count": found.ntotal}
     stamp_file.write_text(json.dumps(stamp))
 
 
