@@ -268,9 +268,7 @@ def _why(some: Sequence[_Found], num_found: int, *, is_met: bool) -> str:
     if not is_met:
         return "the target cannot be met"
     left = num_found - len(some)
-    last = max(one.rank for one in some)
-    skipped = last - len(some)
     if not left:
         return ""
-    better = f", {skipped} of them better than one that is read and was read before" if skipped else ""
-    return f"{left} left out{better}"
+    is_best = max(one.rank for one in some) == len(some)
+    return f"{left} left out" if is_best else f"{left} left out, better ones among them that were not read before"

@@ -27,17 +27,18 @@ logger = logging.getLogger(__name__)
 
 _STEP_TOKENS = 512  # that the engine computes together
 _LENGTHS = (16, 256, 768)  # tokens of the prompts that are timed
-_RUNS = 3
+_RUNS = 2
 _TO_PLACE = 1 / 60  # of the time to compute a token, until answers have shown it; likewise to load it from disk
 _TO_LOAD = 1 / 15
 _NUM_HELD = 64  # answers that are learnt from
 _HALF_LIFE = 16.0  # of their weight, in answers
 _TRUST = 0.5  # what the measured speeds weigh, in answers
 _MOST_CHANGE = 5.0  # of a speed, by what is learnt
+_OUTLIER = 2.0  # times the usual error; what took longer than that was held up by something else
 _USUAL_MARGIN = 1.15  # until enough answers have shown it
 _MARGINS = (1.0, 2.0)
 _ENOUGH = 8
-_MET_BY = 0.85  # share of answers that are to take no longer than planned
+_MET_BY = 0.9  # share of answers that are to take no longer than planned
 _LEAST_S = 1e-12
 _LEAST_PAIR = 1 / 20_000  # of the time to compute a token
 
@@ -142,7 +143,7 @@ class SpeedBook:
 def learnt(measured: Speeds, answers: Sequence[Sequence[float]]) -> Speeds:
     """Speeds that agree best with what answers took, the newest first and foremost (ridge regression).
 
-    Errors are counted in shares of the time taken, and speeds that answers say little of stay near those measured.
+    Errors are counted in shares of the time expected, and speeds that answers say little of change as all do together.
 
     Args:
         answers: for each, the numbers of its `Work` and its seconds.
@@ -150,16 +151,20 @@ def learnt(measured: Speeds, answers: Sequence[Sequence[float]]) -> Speeds:
     if not answers:
         return measured
     rows = np.array(answers, float)
-    seconds = np.maximum(rows[:, -1], _LEAST_S)
+    parts = rows[:, :-1] * measured.rates
+    expected = parts.sum(axis=1)
+    times = rows[:, -1] / expected
+    times = np.minimum(times, _OUTLIER * np.median(times))
     weights = np.sqrt(0.5 ** (np.arange(len(rows))[::-1] / _HALF_LIFE))
-    shares = rows[:, :-1] * measured.rates / seconds[:, None]
+    shares = parts / expected[:, None]
+    usual = float(np.average(times, weights=weights**2))
     trust = np.sqrt(_TRUST) * np.eye(shares.shape[1])
     system = np.concatenate([shares * weights[:, None], trust])
-    wanted = np.concatenate([weights, np.diag(trust)])
+    wanted = np.concatenate([times * weights, usual * np.diag(trust)])
     factors = np.linalg.lstsq(system, wanted, rcond=None)[0].clip(1 / _MOST_CHANGE, _MOST_CHANGE)
     margin = _USUAL_MARGIN
     if len(rows) >= _ENOUGH:
-        margin = float(np.clip(np.quantile(1 / (shares @ factors), _MET_BY), *_MARGINS))
+        margin = float(np.clip(np.quantile(times / (shares @ factors), _MET_BY), *_MARGINS))
     steps_s, tokens, pairs_s, placed, loaded = (measured.rates * factors).tolist()
     return Speeds(steps_s, tokens, pairs_s, placed, loaded, margin)
 
