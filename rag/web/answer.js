@@ -10,32 +10,36 @@ const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer a
 const UNCHECKED = "Nothing in this answer could be verified in your documents: read the passages before relying on it.";
 
 export class Answer {
-  constructor(question, collection) {
+  constructor(question, collection, history) {
     this.question = question;
     this.collection = collection;
+    this.history = history;
+    this.said = null;
     this.stopper = new AbortController();
     this.sources = new Sources();
+    this.searched = el("p", { class: "searched quiet", hidden: true });
     this.status = el("p", { class: "status" }, el("span", { class: "dot", "aria-hidden": "true" }), "Searching your documents…");
     this.text = el("div", { class: "answer-text" });
     this.note = el("p", { class: "note", hidden: true });
     this.cost = el("p", { class: "cost quiet", hidden: true });
     this.root = el("article", { class: "exchange streaming", "aria-busy": "true" },
       el("div", { class: "columns" },
-        el("div", { class: "answer" }, el("h2", {}, question), this.status, this.text, this.note, this.cost),
+        el("div", { class: "answer" }, el("h2", {}, question), this.searched, this.status, this.text, this.note, this.cost),
         this.sources.root));
     this.text.addEventListener("click", (event) => this.openSource(event.target.closest(".chip")));
   }
 
-  /** Run to the end; resolves when the answer is done, stopped or failed. */
+  /** Run to the end: done, stopped or failed; resolves to the whole answer, or to null if it was not finished. */
   async run() {
     try {
-      const body = { question: this.question, collection: this.collection };
+      const body = { question: this.question, collection: this.collection, history: this.history };
       for await (const event of ask(body, this.stopper.signal)) this.take(event);
       if (!this.ended) this.fail("The answer broke off before its end; ask again.");
     } catch (error) {
       if (error.name === "AbortError") this.end("cancelled");
       else this.fail(error.message);
     }
+    return this.said;
   }
 
   stop() {
@@ -44,7 +48,7 @@ export class Answer {
 
   take(event) {
     const takers = {
-      retrieval: () => this.retrieved(event.passages, event.plan),
+      retrieval: () => this.retrieved(event),
       html: () => this.show(event.html),
       citation: () => this.sources.cite(event.citation),
       done: () => this.done(event),
@@ -53,8 +57,12 @@ export class Answer {
     takers[event.type]?.();
   }
 
-  retrieved(passages, plan) {
+  retrieved({ passages, plan, searched }) {
     this.plan = plan;
+    if (searched.length > 1 || (searched.length && searched[0] !== this.question)) {
+      this.searched.hidden = false;
+      this.searched.textContent = `Searched for: ${searched.join(" · ")}`;
+    }
     this.sources.showRetrieved(passages);
     this.status.lastChild.textContent = `Reading ${count(passages.length, "passage")}…`;
   }
@@ -68,6 +76,7 @@ export class Answer {
   }
 
   done(event) {
+    if (event.finish_reason !== "cancelled") this.said = event.answer;
     this.sources.settle(event.citations);
     if (!event.answered) {
       this.root.classList.add("declined");

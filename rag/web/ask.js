@@ -1,6 +1,7 @@
 // The question box: ask, stop, and the keys that do both.
 
 import { Answer } from "./answer.js";
+import { Conversation } from "./conversation.js";
 import { announce, byId } from "./dom.js";
 
 export class AskBox {
@@ -8,6 +9,7 @@ export class AskBox {
     this.library = library;
     this.current = null;
     this.box = byId("question");
+    this.conversation = new Conversation(() => this.box.focus());
     byId("ask").addEventListener("submit", (event) => {
       event.preventDefault();
       this.ask();
@@ -25,7 +27,8 @@ export class AskBox {
   async ask() {
     const question = this.box.value.trim();
     if (!question || this.current) return;
-    const answer = new Answer(question, this.library.collection);
+    const { collection } = this.library;
+    const answer = new Answer(question, collection, this.conversation.about(collection));
     this.current = answer;
     this.box.value = "";
     this.grow();
@@ -33,7 +36,8 @@ export class AskBox {
     byId("answers").prepend(answer.root);
     document.body.classList.add("asked");
     announce("Searching your documents");
-    await answer.run();
+    const said = await answer.run();
+    if (said !== null) this.conversation.add(question, said);
     this.current = null;
     this.showBusy(false);
   }
@@ -44,6 +48,10 @@ export class AskBox {
   }
 
   onKey(event) {
+    if (event.altKey && event.code === "KeyN" && !this.current && !document.querySelector("dialog[open]")) {
+      event.preventDefault();
+      this.conversation.begin();
+    }
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (event.key === "Escape" && this.current && !document.querySelector("dialog[open]")) this.stop();
     if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {

@@ -18,6 +18,13 @@ export function bytes(value) {
 
 export const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
 
+/** A point in time as a person writes it: today's by the hour. */
+function moment(epoch) {
+  const then = new Date(epoch * 1000);
+  const today = then.toDateString() === new Date().toDateString();
+  return then.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+}
+
 /** Where a passage stands in its document: its page, or its headings. */
 export function place({ pages, section }) {
   if (pages.length) {
@@ -29,6 +36,7 @@ export function place({ pages, section }) {
 
 /** What an answer cost, and what had been planned if it was, as short pieces of text. */
 export function cost(spent, plan) {
+  if (spent.from_cache) return [`Answered before, at ${moment(spent.answered_at)}`, seconds(spent.total_s), spent.model];
   if (!spent.prompt_tokens) return [`${seconds(spent.total_s)} in all; the model was not asked`];
   const shares = [
     [spent.cached_tokens, "read before"], [spent.repaired_tokens, "read again"], [spent.computed_tokens, "read now"],
