@@ -104,10 +104,11 @@ def occurrences(
         matching = f"SELECT rowid FROM fulltext_{collection_id} WHERE fulltext_{collection_id} MATCH ? ORDER BY rowid"
         found = connection.execute(matching, (_quoted(phrase),)).fetchall()
         return np.array([chunk_id for (chunk_id,) in found], dtype=np.int64), np.ones(len(found), dtype=np.float32)
-    grouped = f"SELECT doc, count(*) FROM terms_{collection_id} WHERE term = ? GROUP BY doc"
-    found = connection.execute(grouped, (stem,)).fetchall()
-    ids, counts = zip(*found, strict=True) if found else ((), ())
-    return np.array(ids, dtype=np.int64), np.array(counts, dtype=np.float32)
+    every = f"SELECT group_concat(doc) FROM terms_{collection_id} WHERE term = ?"  # far faster than a row for each
+    (concatenated,) = connection.execute(every, (stem,)).fetchone()
+    ids = np.fromstring(concatenated or "", dtype=np.int64, sep=",")
+    firsts = np.flatnonzero(np.diff(ids, prepend=-1))
+    return ids[firsts], np.diff(firsts, append=len(ids)).astype(np.float32)
 
 
 def lengths(connection: sqlite3.Connection, collection_id: int) -> tuple[NDArray[int64], NDArray[float32]]:

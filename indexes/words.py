@@ -10,15 +10,14 @@ from __future__ import annotations
 import itertools
 import re
 import sqlite3
+import threading
 import unicodedata
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
-PAIR_WEIGHT = 0.3
-CODE_WEIGHT = 1.0
-_TELLTALE = re.compile(r"[\d_+#]|[^\W\d_A-Z][A-Z]")
 TOKENIZER = "porter unicode61 remove_diacritics 2"
+PAIR_WEIGHT = 0.3  # of neighbouring words, beside 1 for each of them
+CODE_WEIGHT = 1.0
 _POINT = "\ue000"  # for private use: FTS5 takes it for a letter, so that `3.5.1` is one word and not `351`
 # Han, kana, Hangul, Thai, Lao, Burmese, Khmer
 _UNSPACED = (
@@ -28,13 +27,20 @@ _UNSPACED = (
 _CHARACTER = re.compile(f"([{_UNSPACED}])")
 _RUN = re.compile(f"[{_UNSPACED}]+")
 _WORD = re.compile(r"[^\W_]+")
-_CODE = re.compile(r"[^\W_]+(?:[-_.:/][^\W_]+)+|[^\W\d_]+(?:\+\+|#)(?!\w)|\w*[^\W\d_A-Z][A-Z]\w*")
+_PUNCTUATION = ".,;:!?()[]{}<>'’\"“”"
+# `snake_case`, `E-1234`, `v3.5.1`; `C++`; `camelCase`; `E1234`, `10mg`
+_CODE = re.compile(
+    r"(?<![^\W_])(?:[^\W_]+(?:[-_.:/][^\W_]+)+|[^\W\d_]+(?:\+\+|#)(?!\w)|[^\W_]*?[^\W\d_A-Z][A-Z][^\W_]*"
+    r"|(?:[^\W\d_]+\d|\d+[^\W\d_])[^\W_]*)"
+)
+_TELLTALE = re.compile(r"[\d_+#]|[^\W\d_A-Z][A-Z]")  # of what no ordinary hyphen makes
 _NUMBER = re.compile(r"(?<![\w.,])\d{1,3}(?:[,'’]\d{3})+(?![\d,])")
 _HUMP = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\dA-Z_]+|\d+")
 _BETWEEN_DIGITS = re.compile(r"(?<=\d)[-_.:/](?=\d)")
 _SEPARATOR = re.compile(r"[-_.:/]")
 _VERSION = re.compile(rf"v(?=\d+{_POINT})")
 _QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”|«([^«»]+)»|„([^„“”]+)[“”]')
+_STEMMING = threading.Lock()
 _STOP_WORDS = """
 a about above after again against all am an and any are as at be because been before being below between both but by
 can could did do does doing down during each few for from further had has have having he her here hers him his how i
@@ -75,8 +81,12 @@ def spaced(text: str) -> str:
 
 def codes(text: str) -> str:
     """The second spellings of what is written as one word, separated by spaces."""
-    found = [spelling for match in _CODE.finditer(text) for spelling in _spellings(match[0])]
-    found += [re.sub(r"\D", "", match[0]) for match in _NUMBER.finditer(text)]
+    found = []
+    for part in text.split():
+        plain = part.strip(_PUNCTUATION)
+        if not (plain.isalpha() and (plain.islower() or plain[1:].islower())):  # most words of most texts are
+            found += [spelling for match in _CODE.finditer(part) for spelling in _spellings(match[0])]
+            found += [_digits(match[0]) for match in _NUMBER.finditer(part)]
     return " ".join(found)
 
 
@@ -109,12 +119,12 @@ def _codes_asked(query: str) -> list[tuple[str, float]]:
         (_joined(match[0]), CODE_WEIGHT if _TELLTALE.search(match[0]) else PAIR_WEIGHT)
         for match in _CODE.finditer(query)
     ]
-    return found + [(re.sub(r"\D", "", match[0]), CODE_WEIGHT) for match in _NUMBER.finditer(query)]
+    return found + [(_digits(match[0]), CODE_WEIGHT) for match in _NUMBER.finditer(query)]
 
 
 def _spellings(code: str) -> list[str]:
     joined = _joined(code)
-    spellings = [joined]
+    spellings = [joined] if joined != code.lower() else []  # else it stands in the text as it is
     if _VERSION.match(joined):
         spellings.append(joined[1:])
     for word in _WORD.findall(code):
@@ -123,10 +133,16 @@ def _spellings(code: str) -> list[str]:
     return spellings
 
 
+def _digits(number: str) -> str:
+    return "".join(character for character in number if character.isdigit())
+
+
 def _joined(code: str) -> str:
     plain = code.lower()
-    if plain.endswith(("++", "#")):
-        return plain.removesuffix("++") + "plusplus" if plain.endswith("++") else plain.removesuffix("#") + "sharp"
+    if plain.endswith("++"):
+        return plain.removesuffix("++") + "plusplus"
+    if plain.endswith("#"):
+        return plain.removesuffix("#") + "sharp"
     return _SEPARATOR.sub("", _BETWEEN_DIGITS.sub(_POINT, plain))
 
 
@@ -138,9 +154,17 @@ def _stop_words() -> frozenset[str]:
 @lru_cache(maxsize=65536)
 def stem(word: str) -> str | None:
     """A word as FTS5 keeps it; None when it is not a single word to FTS5."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, tokenize = '{TOKENIZER}')")
-        connection.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(texts, 'instance')")
+    with _STEMMING:
+        connection = _stemmer()
+        connection.execute("DELETE FROM texts")
         connection.execute("INSERT INTO texts VALUES (?)", (word,))
         found = connection.execute("SELECT term FROM terms").fetchall()
     return str(found[0][0]) if len(found) == 1 else None
+
+
+@cache
+def _stemmer() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, tokenize = '{TOKENIZER}')")
+    connection.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(texts, 'instance')")
+    return connection
