@@ -103,7 +103,8 @@ def _carried(question: str, said: Sequence[Turn], weights: TermWeights) -> list[
         rarity = weights(asked)
         names = set(sorted(asked, key=lambda stem: -rarity[stem])[:_MAX_CARRIED])
     answer = "" if said[-1].answer.startswith(NOT_ANSWERED.rstrip(".")) else said[-1].answer
-    answered = {stem: word for word, stem in words(answer) if stem in _names(answer) - own - set(asked)}
+    new = _names(answer) - own - set(asked)
+    answered = {stem: word for word, stem in words(answer) if stem in new and not word[0].isdigit()}
     return [asked[stem] for stem in asked if stem in names] + list(answered.values())[:_MAX_NAMES]
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import Metric
 
+    from rag.answers.cache import CacheStats
     from rag.app import Rag
     from rag.events import AnswerEvent
     from serving.engine.engine import EngineStats
@@ -88,7 +89,9 @@ class _Opened:
 
     def collect(self) -> Iterator[Metric]:
         """What there is to tell."""
-        runtime = self._rag.opened.get("runtime")
+        runtime, answers = (self._rag.opened.get(name) for name in ("runtime", "answers"))
+        if answers is not None:
+            yield from _answers(answers.stats())
         if runtime is not None:
             yield from _engine(runtime.engine.stats())
             yield from _states(self._rag.states.stats())
@@ -132,6 +135,16 @@ def _states(stats: StateStats) -> Iterator[Metric]:
     yield _counter("states_loaded_bytes", "Bytes that were read in this time.", stats.loaded_bytes)
     yield _counter("states_compute_seconds", "Time in which states were computed to be kept.", stats.compute_s)
     yield _counter("states_computed_tokens", "Tokens that were computed in this time.", stats.computed_tokens)
+
+
+def _answers(stats: CacheStats) -> Iterator[Metric]:
+    hits = {"exact": stats.exact_hits, "near": stats.near_hits}
+    yield _labelled(
+        CounterMetricFamily, "answer_cache_hits", "Answers that were given again, to the same question.", "match", hits
+    )
+    yield _counter("answer_cache_misses", "Questions whose answers were looked for and not there.", stats.misses)
+    yield _gauge("answer_cache_entries", "Answers that are kept.", stats.num_answers)
+    yield _gauge("answer_cache_bytes", "The size of the file that keeps them.", stats.num_bytes)
 
 
 def _gauge(name: str, meaning: str, value: float) -> Metric:
