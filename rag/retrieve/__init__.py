@@ -1,8 +1,8 @@
 """From a question to the passages that bear on it."""
 
 from rag.retrieve.fusion import fuse
-from rag.retrieve.relevance import relevance
 from rag.retrieve.retriever import OnCandidates, Retrieval, Retriever
 from rag.retrieve.settings import RetrieveSettings
+from rag.retrieve.signals import Signals, relevance, signals
 
-__all__ = ["OnCandidates", "Retrieval", "RetrieveSettings", "Retriever", "fuse", "relevance"]
+__all__ = ["OnCandidates", "Retrieval", "RetrieveSettings", "Retriever", "Signals", "fuse", "relevance", "signals"]

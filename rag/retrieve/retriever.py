@@ -16,8 +16,8 @@ from rag.retrieve.duplicates import without_near_duplicates
 from rag.retrieve.fusion import fuse, reciprocal_ranks
 from rag.retrieve.neighbours import join_neighbours
 from rag.retrieve.ranked import Ranked, taking_turns, to_passage
-from rag.retrieve.relevance import relevance
 from rag.retrieve.settings import RetrieveSettings
+from rag.retrieve.signals import relevance, signals
 from rag.retrieve.stages import Stages
 from rag.terms import rarity, terms
 
@@ -116,7 +116,7 @@ class Retriever:
         best = self._chosen(taking_turns(lists) if len(lists) > 1 else lists[0], search)
         passages = tuple(to_passage(number, ranked) for number, ranked in enumerate(best, start=1))
         with search.stages.stage("relevance"):
-            likely = max((_relevance(each, passages) for each in asked), default=0.0)
+            likely = max((_relevance(each, ranked) for each, ranked in zip(asked, lists, strict=True)), default=0.0)
         return Retrieval(passages, likely, search.stages.seconds)
 
     def candidates(
@@ -215,11 +215,8 @@ class Retriever:
         return [there[place] for place in places]
 
 
-def _relevance(asked: Asked, passages: tuple[Passage, ...]) -> float:
-    if not passages:
-        return 0.0
-    similarity = max(passage.similarity for passage in passages)
-    return relevance(similarity, asked.coverage(passage.searchable_text for passage in passages))
+def _relevance(asked: Asked, ranked: Sequence[Ranked]) -> float:
+    return relevance(signals(asked, (each.candidate for each in ranked))) if ranked else 0.0
 
 
 def _searchable(hit: Hit) -> str:

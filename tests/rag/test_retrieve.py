@@ -15,7 +15,7 @@ from indexes.types import Document, DocumentRecord, Element, ElementKind, Filter
 from ingest.chunk import chunk_elements
 from ingest.embed import Embedder
 from ingest.extract.document import SEPARATOR
-from rag.retrieve import Retriever, RetrieveSettings, fuse, relevance
+from rag.retrieve import Retriever, RetrieveSettings, fuse
 from rag.retrieve.diversity import diverse
 from rag.retrieve.duplicates import without_near_duplicates
 from rag.terms import numbers, terms
@@ -207,12 +207,6 @@ def test_nothing_is_found_where_nothing_is(retriever):
     found = retriever().retrieve("ferry", "elsewhere", 3)
     assert found.passages == ()
     assert found.relevance == 0
-
-
-def test_relevance_rises_with_similarity_and_coverage():
-    assert relevance(0.2, 0.2) < relevance(0.2, 0.6) < relevance(0.5, 0.6) < relevance(0.7, 0.9)
-    assert relevance(0.1, 0.2) < 0.05
-    assert relevance(0.6, 0.8) > 0.95
 
 
 def test_terms_meet_over_endings_and_keep_numbers():
