@@ -7,17 +7,19 @@ import threading
 from typing import TYPE_CHECKING
 
 from indexes import checks, lookup, store
+from indexes.effort import VectorSettings
 from indexes.errors import DamagedVectorError, StorageError
 from indexes.rebuild import Rebuilder, num_cores, remove_unfinished
+from indexes.stored import find_target
 from indexes.synced import SyncedVectors
-from indexes.vectors import file_name, file_of, remove_file
+from indexes.vectors import file_name, file_of, remove_file, saved_effort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from indexes.database import Database
-    from indexes.effort import Effort, VectorSettings
+    from indexes.effort import Effort
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ class Derived:
     def __init__(self, database: Database, folder: Path, settings: VectorSettings | None = None) -> None:
         self._database = database
         self._folder = folder
-        self._settings = settings
+        self._settings = settings or VectorSettings()
         self._rebuilder = Rebuilder(database, self.vectors_of)
         self._vectors: dict[str, SyncedVectors] = {}
         self._vectors_lock = threading.Lock()
@@ -67,11 +69,16 @@ class Derived:
         """End what goes on in the background."""
         self._rebuilder.stop()
 
-    def effort(self, collection: str) -> Effort | None:
-        """How hard a collection's lists are searched, and what that was measured to find."""
-        synced = self.vectors_of(collection)
-        with synced.lock, self._database.reading() as connection:
-            return synced.effort(connection)
+    def efforts(self) -> dict[str, Effort]:
+        """How hard the lists of large collections are searched, by collection; see `Index.efforts`."""
+        with self._database.reading() as connection:
+            targets = {info.name: find_target(connection, info.name) for info in lookup.collections(connection)}
+        found = {
+            name: saved_effort(self._folder / file_name(name), target.origin, self._settings.recall)
+            for name, target in targets.items()
+            if target is not None
+        }
+        return {name: effort for name, effort in found.items() if effort is not None}
 
     def verify(self) -> list[str]:
         """Check everything that is stored against everything else; see `Index.verify`."""

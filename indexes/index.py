@@ -263,12 +263,12 @@ class Index(Searching):
         """
         self._derived.settle(on_work)
 
-    def effort(self, collection: str) -> Effort | None:
-        """How hard the lists of a large collection are searched, and the recall that was measured with its vectors.
+    def efforts(self) -> dict[str, Effort]:
+        """How hard the lists of large collections are searched, with the recall that was measured, by collection.
 
-        None for a collection whose vectors are all compared.
+        A collection whose vectors are all compared has none.
         """
-        return self._derived.effort(collection)
+        return self._derived.efforts()
 
     def verify(self) -> list[str]:
         """Check everything that is stored against everything else; one line per problem, none when all is well.

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexes.card import Card
-    from indexes.effort import Effort
     from indexes.stored import Target
 
 logger = logging.getLogger(__name__)
@@ -90,12 +89,6 @@ class SyncedVectors:
             return []
         read = partial(stored.vectors_of, connection, target)
         return self._in_line(connection, target).search(vector, limit, read, allowed)
-
-    def effort(self, connection: sqlite3.Connection) -> Effort | None:
-        """How hard lists are searched, and what was measured to be found; None where all vectors are compared."""
-        target = stored.find_target(connection, self._collection)
-        lists = None if target is None else self._in_line(connection, target).lists
-        return None if lists is None else lists.effort
 
     def save(self, connection: sqlite3.Connection) -> None:
         """Make the files show the store; in a write transaction, so that one process saves at a time.

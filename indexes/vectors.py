@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from indexes import card as cards
+from indexes import effort as efforts
 from indexes import stamp
-from indexes.card import SUFFIX as CARD_SUFFIX
 from indexes.errors import StorageError
 from indexes.lists import SUFFIX, Lists
 from indexes.lists import remove_files as remove_lists
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
     from numpy import float32, int64
     from numpy.typing import NDArray
+
+    from indexes.effort import Effort
 
     Read = Callable[[NDArray[int64]], tuple[NDArray[int64], NDArray[float32]]]
 
@@ -205,6 +208,17 @@ def saved_state(path: Path, origin: Origin) -> State | None:
         return None
 
 
+def saved_effort(path: Path, origin: Origin, recall: float | None = None) -> Effort | None:
+    """How hard the lists of a file are searched; None when it has none that were derived from `origin`."""
+    for lists in lists_of(path):
+        try:
+            card = cards.load(lists, origin, _ANY_GENERATION)
+        except (OSError, DamagedFileError):
+            continue
+        return efforts.choose(card.measured, card.recall if recall is None else recall)
+    return None
+
+
 def lists_of(path: Path) -> list[Path]:
     """The files of lists that belong to a collection's file."""
     pattern = re.compile(re.escape(path.stem) + rf"\.{_HEX}{re.escape(SUFFIX)}")
@@ -213,7 +227,7 @@ def lists_of(path: Path) -> list[Path]:
 
 def file_of(path: Path) -> Path:
     """The collection's file that a file of this folder belongs to."""
-    if path.suffix in {SUFFIX, CARD_SUFFIX}:
+    if path.suffix in {SUFFIX, cards.SUFFIX}:
         return path.with_name(f"{path.stem.rpartition('.')[0]}.faiss")
     return path.with_suffix(".faiss")
 

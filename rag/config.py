@@ -140,6 +140,15 @@ class Settings(BaseSettings):
     )
     min_relevance: float = Field(0.2, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
 
+    vector_recall: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the nearest vectors found in a large collection; 1: compare all; none: as ingested, 0.95",
+    )
+    vector_exact_up_to: int = Field(
+        50_000, ge=1, description="chunks of a collection whose vectors are all compared; more are searched by lists"
+    )
     embedding_model: str = Field("all-MiniLM-L6-v2", description="bundled name, or a sentence-transformers folder")
     chunk_tokens: int = Field(256, ge=16, le=8192, description="longest chunk, in the model's tokens")
     chunk_overlap: int = Field(32, ge=0, description="tokens that neighbouring chunks share at most")

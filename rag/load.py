@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from indexes.effort import VectorSettings
 from ingest.extract.sandbox import ExtractLimits
 from ingest.pipeline import IngestSettings
 from rag.answer import AskSettings
@@ -46,6 +47,11 @@ def load(model: PreparedModel, store: StateStore, settings: Settings, notify: Ca
         store=store,
         states_format=settings.states_format,
     )
+
+
+def vector_settings(settings: Settings) -> VectorSettings:
+    """From what size on vectors are searched by lists, and how well."""
+    return VectorSettings(settings.vector_exact_up_to, settings.vector_recall)
 
 
 def ingest_settings(settings: Settings) -> IngestSettings:

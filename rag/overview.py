@@ -25,6 +25,9 @@ def print_status(out: Console, status: Status) -> None:
     for collection in status.collections:
         counts = f"{collection.num_documents} documents, {collection.num_chunks} chunks"
         out.print(f"        {collection.name}: {counts}, {collection.num_tokens} tokens", markup=False)
+    for vectors in status.vectors:
+        found = f"{vectors.recall:.1%} of the nearest vectors found (measured), {vectors.num_lists} lists looked into"
+        out.print(f"        {vectors.collection}: {found}", markup=False, highlight=False)
     print_kept(out, status.states)
     there = "on this machine" if status.model_found else "not fetched yet: `rag models pull`"
     out.print(f"model   {status.model} ({status.weight_format}), {there}", markup=False)

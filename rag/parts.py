@@ -40,8 +40,9 @@ class Parts:
     def index(self) -> Index:
         """What is stored; opening it does not load a model."""
         from indexes import Index
+        from rag.load import vector_settings
 
-        return Index.open(self.settings.index_folder)
+        return Index.open(self.settings.index_folder, vectors=vector_settings(self.settings))
 
     @OpenedOnce
     def embedder(self) -> Embedder:

@@ -32,11 +32,28 @@ class StatesStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class VectorsStatus:
+    """How the vectors of a large collection are searched.
+
+    Attributes:
+        num_lists: how many lists of near vectors are looked into.
+        refine: vectors compared exactly for each that is wanted.
+        recall: share of the 10 nearest that was found so, measured with vectors of the collection.
+    """
+
+    collection: str
+    num_lists: int
+    refine: float
+    recall: float
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """What is there: index, models, whether they are loaded, and kept states."""
 
     home: Path
     collections: tuple[CollectionInfo, ...]
+    vectors: tuple[VectorsStatus, ...]
     index_bytes: int
     generation: int
     model: str
@@ -54,6 +71,10 @@ def status_of(rag: Rag) -> Status:
     return Status(
         home=settings.home,
         collections=tuple(index.collections()),
+        vectors=tuple(
+            VectorsStatus(name, effort.num_lists, effort.refine, effort.recall)
+            for name, effort in sorted(index.efforts().items())
+        ),
         index_bytes=sum(file.stat().st_size for file in settings.index_folder.rglob("*") if file.is_file()),
         generation=index.generation,
         model=settings.model,

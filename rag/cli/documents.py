@@ -32,6 +32,13 @@ def ingest(
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest chunk, in the model's tokens.")] = None,
     chunk_overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring chunks share.")] = None,
     states: States = None,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the nearest vectors that is to be found in a large collection, from now on; 1 compares all.",
+            show_default="0.95",
+        ),
+    ] = None,
     *,
     reembed: Annotated[
         bool, typer.Option("--reembed", help="First make all vectors anew, with the embedding model in use.")
@@ -44,7 +51,7 @@ def ingest(
 
     if not paths and not reembed:
         raise typer.BadParameter("name at least one file or folder")
-    flags = {"chunk_tokens": chunk_tokens, "chunk_overlap": chunk_overlap, "states": states}
+    flags = {"chunk_tokens": chunk_tokens, "chunk_overlap": chunk_overlap, "states": states, "vector_recall": recall}
     with opened(ctx, json, quiet, **flags) as (rag, output):
         if reembed:
             count = rag.reembed(lambda done, total: output.note(f"embedding {done} of {total} chunks"))
@@ -54,6 +61,7 @@ def ingest(
         view = IngestView(output)
         with cancel_on_interrupt(output, "stopping after the current step; press Ctrl-C again to quit") as cancel:
             view.show(rag.ingest(paths, collection=collection, cancel=cancel))
+        rag.index.settle(lambda name: output.note(f"putting the vectors of '{name}' into lists"))
         finished = view.finished
         if finished is None or finished.cancelled:
             output.say("what was ingested stays; run the same command again to go on")

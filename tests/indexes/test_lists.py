@@ -92,7 +92,7 @@ def exact(index, query, limit=10, allowed=None):
 
 def test_questions_find_the_wanted_share_of_the_true_nearest_with_exact_scores(folder):
     with opened(folder) as index:
-        effort = index.effort("default")
+        effort = index.efforts()["default"]
         assert effort.recall >= 0.95
         assert effort.num_lists < 64
         shares = []
@@ -108,13 +108,13 @@ def test_questions_find_the_wanted_share_of_the_true_nearest_with_exact_scores(f
 
 def test_a_higher_recall_searches_harder_and_is_kept(folder):
     with opened(folder) as index:
-        before = index.effort("default")
+        before = index.efforts()["default"]
     with opened(folder, VectorSettings(800, recall=0.999)) as index:
-        harder = index.effort("default")
+        harder = index.efforts()["default"]
         assert (harder.num_lists, harder.refine) > (before.num_lists, before.refine)
         index.settle()
     with opened(folder) as index:
-        assert index.effort("default") == harder
+        assert index.efforts()["default"] == harder
         assert index.verify() == []
 
 
@@ -124,13 +124,13 @@ def test_a_small_collection_and_one_whose_recall_is_1_are_compared_as_a_whole(tm
         index.write(record("small", collection="small"))
         index.write(document(2))
         index.settle()
-        assert index.effort("default") is None
+        assert "default" not in index.efforts()
     with opened(tmp_path, VectorSettings(100)) as index:
         worked = []
         index.settle(worked.append)
         assert worked == ["default"]
-        assert index.effort("small") is None
-        assert index.effort("default") is not None
+        assert "small" not in index.efforts()
+        assert "default" in index.efforts()
 
 
 def test_what_is_added_and_deleted_counts_at_once_and_writes_no_lists(folder):
@@ -188,7 +188,7 @@ def test_lists_are_made_in_the_background_while_questions_are_answered(tmp_path)
         while index._derived._rebuilder._thread is not None or not num_asked:
             assert index.search_dense("default", query, 1)[0].chunk.text == "document 7 chunk 70"
             num_asked += 1
-        assert index.effort("default").recall >= 0.95
+        assert index.efforts()["default"].recall >= 0.95
         assert index.search_dense("default", query, 1)[0].chunk.text == "document 7 chunk 70"
         assert index.verify() == []
 
@@ -208,7 +208,7 @@ def test_what_changes_while_lists_are_made_is_not_lost(tmp_path, monkeypatch):
 
         monkeypatch.setattr(rebuilder, "_make", make_and_change)
         rebuilder.work_on("default")
-        assert index.effort("default") is not None
+        assert "default" in index.efforts()
         assert index.search_dense("default", vector_of("document 15 chunk 1"), 1)[0].score == pytest.approx(1)
         hits = index.search_dense("default", vector_of("document 2 chunk 1"), 50)
         assert all("document 2 " not in hit.chunk.text for hit in hits)
@@ -245,7 +245,7 @@ def test_a_collection_that_has_become_small_is_compared_as_a_whole_again(folder)
     with opened(folder) as index:
         for number in range(17):
             index.remove_source("default", f"/docs/{number}.txt")
-        assert index.effort("default") is None
+        assert "default" not in index.efforts()
         assert len(index.search_dense("default", vector_of("x"), 1000)) == 300
         assert index.verify() == []
     assert files(folder, "lists") == files(folder, "card") == []
@@ -294,7 +294,7 @@ def test_damaged_lists_are_found_and_made_anew(folder, suffix, damage, message):
         assert index.verify() == [f"vectors file {only(folder, 'faiss')}: {message}"]
         assert index.search_dense("default", vector_of("document 1 chunk 1"), 1)[0].score == pytest.approx(1)
         index.repair()
-        assert index.effort("default") is not None
+        assert "default" in index.efforts()
         assert index.verify() == []
 
 
@@ -355,7 +355,7 @@ def test_a_kill_while_lists_are_made_leaves_the_old_or_the_new(folder, step):
     with opened(folder) as index:
         assert files(folder, "making") == []
         assert index.verify() == []
-        assert index.effort("default") is not None
+        assert "default" in index.efforts()
         assert index.search_dense("default", vector_of("document 31 chunk 9"), 1)[0].score == pytest.approx(1)
         assert len(stored(index)[0]) == (NUM_DOCUMENTS + 2) * NUM_CHUNKS
         index.settle()
