@@ -84,6 +84,16 @@ def source_hash(connection: sqlite3.Connection, collection: str, path: str) -> s
     return None if found is None else found[1]
 
 
+def source_metadata(connection: sqlite3.Connection, collection: str, path: str) -> tuple[tuple[str, str], ...]:
+    """The metadata of the document now stored for a path; none when there is no document."""
+    row = connection.execute(
+        "SELECT metadata FROM sources JOIN documents ON documents.key = document_key "
+        "WHERE sources.collection_id = ? AND sources.path = ?",
+        (find_collection(connection, collection), path),
+    ).fetchone()
+    return () if row is None else rows.to_metadata(row[0])
+
+
 def elements(connection: sqlite3.Connection, document: Document) -> tuple[Element, ...]:
     """The elements of a document in order."""
     found = connection.execute(

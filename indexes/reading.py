@@ -36,6 +36,11 @@ class Reading:
         with self._database.reading() as connection:
             return lookup.source_hash(connection, collection, path)
 
+    def source_metadata(self, collection: str, path: str) -> tuple[tuple[str, str], ...]:
+        """The metadata of the document now stored for a path; none when there is no document."""
+        with self._database.reading() as connection:
+            return lookup.source_metadata(connection, collection, path)
+
     def documents(self, collection: str | None = None) -> list[Document]:
         """The documents of one collection or of all, in the order they came."""
         with self._database.reading() as connection:

@@ -25,6 +25,7 @@ from ingest.events import (
     Outcome,
 )
 from ingest.extract.sandbox import ExtractLimits, Sandbox
+from ingest.metadata import checked, merged
 from ingest.sources import Source, found_below, upload
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ingest.embed import Embedder
     from ingest.extract.document import Extracted
     from ingest.extract.sandbox import Reading
+    from ingest.metadata import Metadata
     from ingest.units import TokenOffsets
 
 
@@ -65,6 +67,7 @@ def ingest(
     settings: IngestSettings | None = None,
     cancel: threading.Event | None = None,
     upload_name: str | None = None,
+    metadata: Metadata = (),
     sandbox: Sandbox | None = None,
 ) -> Iterator[IngestEvent]:
     """Brings files and folders into a collection; a file that fails is reported and the others go on.
@@ -83,17 +86,19 @@ def ingest(
             ends with `Finished(cancelled=True)`.
         upload_name: for a single file that a client sent: what the client called it. It becomes the document's
             name and its path `upload:NAME`, and is never used to open anything.
+        metadata: (name, value) pairs that every document gets beside what its path had before, also where its bytes
+            are known; an empty value takes the name away.
         sandbox: one to be shared between calls; without it the call starts its own and ends it.
 
     Raises:
-        IngestSettingsError: `upload_name` for anything but one file.
+        IngestSettingsError: `upload_name` for anything but one file, or metadata that cannot be used.
         EmbedderError: the embedding model cannot be loaded.
         StorageError: the index cannot be written.
     """
     if upload_name is not None and len(paths) != 1:
         raise IngestSettingsError("an upload name goes with exactly one file")
     settings = settings or IngestSettings()
-    run = _Run(collection, index, embedder, token_offsets, settings, cancel)
+    run = _Run(collection, index, embedder, token_offsets, settings, cancel, checked(metadata))
     return run.events(paths, upload_name, sandbox)
 
 
@@ -108,6 +113,7 @@ class _Run:
         token_offsets: TokenOffsets,
         settings: IngestSettings,
         cancel: threading.Event | None,
+        metadata: Metadata,
     ) -> None:
         self._collection = collection
         self._index = index
@@ -115,6 +121,7 @@ class _Run:
         self._token_offsets = token_offsets
         self._settings = settings
         self._cancel = cancel
+        self._metadata = metadata
         self._counts: Counter[str] = Counter()
 
     def events(self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox | None) -> Iterator[IngestEvent]:
@@ -180,12 +187,17 @@ class _Run:
         """What there is to say of a file whose bytes the collection holds already; None of any other."""
         with source.file.open("rb") as file:
             document_id = hashlib.file_digest(file, "sha256").hexdigest()
+        before = self._index.source_metadata(self._collection, source.path)
         outcome = self._index.add_source(
             self._collection, document_id, path=source.path, name=source.name, added_at=time.time()
         )
         if outcome is None:
             return None
-        return _done(source, self._index.document(document_id, self._collection), outcome, started)
+        document = self._index.document(document_id, self._collection)
+        metadata = merged((*before, *document.metadata), self._metadata)
+        if metadata != document.metadata:
+            self._index.set_metadata(document, metadata)
+        return _done(source, document, outcome, started)
 
     def _extract(self, source: Source, sandbox: Sandbox) -> Generator[IngestEvent, None, Reading]:
         steps = sandbox.iter_extract(source.file, media_type=source.media_type, cancel=self._cancel)
@@ -230,6 +242,7 @@ class _Run:
             num_tokens=sum(chunk.num_tokens for chunk in chunks),
             added_at=time.time(),
             title=reading.extracted.title,
+            metadata=merged(self._index.source_metadata(self._collection, source.path), self._metadata),
         )
 
     def _counted(self, event: FileSkipped | FileFailed) -> IngestEvent:

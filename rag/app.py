@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from indexes.types import Chunk, Document, Filter
     from ingest.events import IngestEvent
+    from ingest.metadata import Metadata
     from rag.config import Settings
     from rag.conversation import Turn
     from rag.events import AnswerEvent, Passage
@@ -62,6 +63,7 @@ class Rag(Parts):
         collection: str | None = None,
         cancel: threading.Event | None = None,
         upload_name: str | None = None,
+        metadata: Metadata = (),
     ) -> Iterator[IngestEvent | StatesEvent]:
         """Brings files and folders into a collection, and says how it goes; see `ingest.events`.
 
@@ -69,10 +71,11 @@ class Rag(Parts):
 
         Args:
             upload_name: for a single file that came over the network: the name it is known by.
+            metadata: (name, value) pairs that the documents get; an empty value takes the name away.
         """
         from rag.states import then_states
 
-        events = self.read(paths, collection=collection, cancel=cancel, upload_name=upload_name)
+        events = self.read(paths, collection=collection, cancel=cancel, upload_name=upload_name, metadata=metadata)
         if self.settings.states == "at-ingest":
             return then_states(events, lambda: self.compute_states(collection, cancel))
         return events
@@ -84,6 +87,7 @@ class Rag(Parts):
         collection: str | None = None,
         cancel: threading.Event | None = None,
         upload_name: str | None = None,
+        metadata: Metadata = (),
     ) -> Iterator[IngestEvent]:
         """As `ingest`, whatever the setting; for a caller who has states computed when it suits."""
         from ingest.events import FileDone
@@ -100,6 +104,7 @@ class Rag(Parts):
             settings=ingest_settings(self.settings),
             cancel=cancel,
             upload_name=upload_name,
+            metadata=metadata,
         ):
             if isinstance(event, FileDone) and event.outcome == "replaced":
                 self.answers.sweep(self.index.stamp)
@@ -126,10 +131,12 @@ class Rag(Parts):
         """
         return self.index.reembed(self.embedder.identity, self.embedder.embed, on_progress)
 
-    def search(self, question: str, *, collection: str | None = None, limit: int | None = None) -> tuple[Passage, ...]:
-        """The passages that bear on a question, best first."""
+    def search(
+        self, question: str, *, collection: str | None = None, limit: int | None = None, where: Filter | None = None
+    ) -> tuple[Passage, ...]:
+        """The passages that bear on a question, best first; with `where`, of the documents that it lets through."""
         name = collection or self.settings.collection
-        return self.retriever.retrieve(question, name, limit or self.settings.top_k).passages
+        return self.retriever.retrieve(question, name, limit or self.settings.top_k, where=where).passages
 
     def ask(
         self,
@@ -168,11 +175,18 @@ class Rag(Parts):
         yield from answered(self, question, asked, cancel)
         self.sweep()  # when nobody waits for it
 
-    def remembers(self, question: str, *, collection: str | None = None, history: Sequence[Turn] = ()) -> bool:
+    def remembers(
+        self,
+        question: str,
+        *,
+        collection: str | None = None,
+        history: Sequence[Turn] = (),
+        where: Filter | None = None,
+    ) -> bool:
         """Whether `ask` would give an answer again that it gave before, for which no model is loaded."""
         from rag.load import ask_settings
 
-        return remembered(self, question, ask_settings(self.settings, collection, history=history))
+        return remembered(self, question, ask_settings(self.settings, collection, history=history, where=where))
 
     def documents(self, collection: str | None = None) -> list[Document]:
         """What is stored in a collection, or in all of them."""
