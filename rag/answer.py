@@ -12,6 +12,7 @@ from rag.compress import Compressor
 from rag.conversation import understand
 from rag.errors import KNOWN_ERRORS, RagError, code_of
 from rag.events import AnswerEvent, Cost, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
+from rag.filters import NOTHING_PASSES
 from rag.prompt import NOT_ANSWERED, build_prompt
 from serving.runtime import Completion, TextPiece
 
@@ -131,7 +132,8 @@ class _Answer:
         self._retrieval_s = time.perf_counter() - self._asked_at
         if not found.passages or found.relevance < settings.min_relevance:
             yield RetrievalEvent(self._question, found.passages, self._retrieval_s, meaning.searched)
-            yield from self._decline()
+            filtered_out = settings.where is not None and not found.passages
+            yield from self._decline(NOTHING_PASSES if filtered_out else NOT_ANSWERED)
             return
         loading_since = time.perf_counter()
         runtime = get_runtime()
@@ -189,10 +191,10 @@ class _Answer:
                 self._first_token_at = time.perf_counter()
             yield event
 
-    def _decline(self) -> Iterator[AnswerEvent]:
-        yield from self._timed(iter([TokenEvent(NOT_ANSWERED)]))
+    def _decline(self, line: str) -> Iterator[AnswerEvent]:
+        yield from self._timed(iter([TokenEvent(line)]))
         cost = self._cost("none", None)
-        yield DoneEvent(NOT_ANSWERED, answered=False, finish_reason="declined", citations=(), cost=cost)
+        yield DoneEvent(line, answered=False, finish_reason="declined", citations=(), cost=cost)
 
     def _done(self, citations: CitationStream, completion: Completion, model: str) -> DoneEvent:
         cost = self._cost(model, completion)

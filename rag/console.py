@@ -191,7 +191,10 @@ def print_document(out: Console, document: Document, chunks: Sequence[Chunk]) ->
         facts.insert(2, f"{document.num_pages} pages")
     out.print(f"[bold]{escape(document.name)}[/bold]  {escape(document.title or '')}")
     out.print(escape(", ".join(facts)))
-    out.print(f"{escape(document.path)}\n{document.id}\n", markup=False)
+    out.print(f"{escape(document.path)}\n{document.id}", markup=False)
+    for name, value in document.metadata:
+        out.print(f"{name}={value}", markup=False)
+    out.print()
     for chunk in chunks:
         pages = f" page {'-'.join(str(page) for page in chunk.pages)}" if chunk.pages else ""
         heading = f"#{chunk.ordinal}{pages} {' > '.join(chunk.section)}".rstrip()

@@ -17,6 +17,7 @@ from rag.cli.common import (
     cancel_on_interrupt,
     opened,
 )
+from rag.cli.filters import MetaGiven, metadata_of
 
 if TYPE_CHECKING:
     from indexes.types import Document
@@ -32,6 +33,7 @@ def ingest(
     chunk_tokens: Annotated[int | None, typer.Option(help="Longest chunk, in the model's tokens.")] = None,
     chunk_overlap: Annotated[int | None, typer.Option(help="Tokens that neighbouring chunks share.")] = None,
     states: States = None,
+    meta: MetaGiven = None,
     recall: Annotated[
         float | None,
         typer.Option(
@@ -51,6 +53,7 @@ def ingest(
 
     if not paths and not reembed:
         raise typer.BadParameter("name at least one file or folder")
+    metadata = metadata_of(meta)
     flags = {"chunk_tokens": chunk_tokens, "chunk_overlap": chunk_overlap, "states": states, "vector_recall": recall}
     with opened(ctx, json, quiet, **flags) as (rag, output):
         if reembed:
@@ -60,7 +63,7 @@ def ingest(
             return
         view = IngestView(output)
         with cancel_on_interrupt(output, "stopping after the current step; press Ctrl-C again to quit") as cancel:
-            view.show(rag.ingest(paths, collection=collection, cancel=cancel))
+            view.show(rag.ingest(paths, collection=collection, cancel=cancel, metadata=metadata))
         rag.index.settle(lambda name: output.note(f"putting the vectors of '{name}' into lists"))
         finished = view.finished
         if finished is None or finished.cancelled:
@@ -81,6 +84,7 @@ def list_documents(ctx: typer.Context, collection: Collection = None, *, json: J
             for document in documents:
                 output.json(document)
         elif documents:
+            with_metadata = any(document.metadata for document in documents)
             rows = [
                 (
                     document.id[:12],
@@ -89,10 +93,11 @@ def list_documents(ctx: typer.Context, collection: Collection = None, *, json: J
                     str(document.num_pages or ""),
                     str(document.num_chunks),
                     size(document.num_bytes),
+                    *((", ".join(f"{name}={value}" for name, value in document.metadata),) if with_metadata else ()),
                 )
                 for document in documents
             ]
-            columns = ("id", "name", "collection", "pages", "chunks", "size")
+            columns = ("id", "name", "collection", "pages", "chunks", "size", *(("metadata",) if with_metadata else ()))
             output.table(columns, rows, right=("pages", "chunks", "size"))
         else:
             output.say("no documents yet; `rag ingest PATH` reads some")

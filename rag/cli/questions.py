@@ -21,6 +21,7 @@ from rag.cli.common import (
     seconds_of,
     text_of,
 )
+from rag.cli.filters import DocumentOnly, MetaOnly, PathOnly, Since, TypeOnly, Until, Where
 
 app = typer.Typer()
 
@@ -41,6 +42,12 @@ def ask(
             help="Time to the first token, like 300ms: passages, compression and repair are chosen to meet it."
         ),
     ] = None,
+    document: DocumentOnly = None,
+    path: PathOnly = None,
+    media_type: TypeOnly = None,
+    since: Since = None,
+    until: Until = None,
+    meta: MetaOnly = None,
     *,
     cache: UseCache = True,
     json: Json = False,
@@ -56,10 +63,11 @@ def ask(
     target_s = None if target_ttft is None else seconds_of("--target-ttft", target_ttft)
     with opened(ctx, json, quiet, **flags) as (rag, output):
         view = AnswerView(output)
-        if not rag.remembers(text, collection=collection):
+        where = Where(document, path, media_type, since, until, meta).filter(rag, collection)
+        if not rag.remembers(text, collection=collection, where=where):
             rag.warm_up()
         with cancel_on_interrupt(output, "stopping") as cancel:
-            view.show(rag.ask(text, collection=collection, target_ttft_s=target_s, cancel=cancel))
+            view.show(rag.ask(text, collection=collection, where=where, target_ttft_s=target_s, cancel=cancel))
     if view.error is not None:
         if not json:
             output.fail(view.error)
@@ -76,13 +84,20 @@ def search(
     question: Annotated[str, typer.Argument(help="What to look for; - reads it from stdin.")],
     collection: Collection = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="Passages to show.")] = 10,
+    document: DocumentOnly = None,
+    path: PathOnly = None,
+    media_type: TypeOnly = None,
+    since: Since = None,
+    until: Until = None,
+    meta: MetaOnly = None,
     *,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Show the passages that bear on a question, without asking the model."""
     with opened(ctx, json, quiet) as (rag, output):
-        passages = rag.search(text_of(question), collection=collection, limit=limit)
+        where = Where(document, path, media_type, since, until, meta).filter(rag, collection)
+        passages = rag.search(text_of(question), collection=collection, limit=limit, where=where)
         if json:
             for passage in passages:
                 output.json(passage)
@@ -91,5 +106,6 @@ def search(
 
             print_passages(output.out, passages)
         if not passages:
-            output.say("nothing found; `rag list` shows what there is")
+            why = "no document passes the filter" if where else "nothing found"
+            output.say(f"{why}; `rag list` shows what there is")
             raise typer.Exit(EXIT_NOT_ANSWERED)
