@@ -1,7 +1,7 @@
 """The errors a person can meet; a boundary (CLI, API) turns each into one line and a code."""
 
 from indexes.errors import DocumentNotFoundError, EmbeddingMismatchError, NotFoundError, StorageError
-from ingest.errors import IngestError
+from ingest.errors import IngestError, IngestSettingsError
 from serving.errors import (
     InvalidRequestError,
     ModelFormatError,
@@ -20,11 +20,16 @@ class ConfigError(RagError):
     """A setting has a value that cannot be used."""
 
 
+class RerankerError(RagError):
+    """What was chosen to rerank passages cannot."""
+
+
 KNOWN_ERRORS = (RagError, StorageError, IngestError, ServingError)
 
 _CODES: dict[type[Exception], str] = {
     NotFoundError: "not_found",
     InvalidRequestError: "invalid_request",
+    IngestSettingsError: "invalid_request",
     PromptTooLongError: "prompt_too_long",
     ConfigError: "config",
     QueueFullError: "busy",
@@ -49,6 +54,7 @@ __all__ = [
     "PromptTooLongError",
     "QueueFullError",
     "RagError",
+    "RerankerError",
     "ServingError",
     "StorageError",
     "code_of",

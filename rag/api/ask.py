@@ -102,6 +102,7 @@ async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Respo
         services.rag.ask,
         body.question,
         collection=body.collection,
+        where=body.where,
         history=[Turn(each.question, each.answer) for each in body.history],
         max_new_tokens=body.max_new_tokens,
         temperature=body.temperature,

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from ingest.metadata import parse
 from rag.api.jobs import view
 from rag.api.models import (
     CollectionList,
@@ -22,6 +23,13 @@ from rag.api.upload import receive_upload
 router = APIRouter(prefix="/v1", tags=["documents"])
 
 Collection = Annotated[CollectionName | None, Query()]
+MetadataPairs = Annotated[
+    tuple[str, ...],
+    Query(
+        description="`name=value`, once for each: metadata that the documents get. An empty value takes a name away.",
+        examples=[["project=apollo"]],
+    ),
+]
 Id = Annotated[DocumentId, Path()]
 
 _MAX_TEXT_CHARS = 200_000
@@ -47,16 +55,20 @@ _MULTIPART = {
 
 @router.post("/documents", status_code=HTTPStatus.ACCEPTED, openapi_extra={"requestBody": _MULTIPART})
 async def upload_documents(
-    request: Request, response: Response, services: ServicesOf, collection: Collection = None
+    request: Request,
+    response: Response,
+    services: ServicesOf,
+    collection: Collection = None,
+    metadata: MetadataPairs = (),
 ) -> JobList:
     """Store one or several files and ingest them in the background, each as a job of its own.
 
     `Location` names the first job. A file of the same name in the same collection is replaced once the new
     one has been read; the same bytes are not stored twice.
     """
-    settings, worker = services.rag.settings, services.worker
+    settings, worker, facts = services.rag.settings, services.worker, parse(metadata)
     files = await receive_upload(request, worker.uploads, settings.max_upload_bytes)
-    jobs = await run_in_threadpool(worker.submit, files, collection or settings.collection)
+    jobs = await run_in_threadpool(worker.submit, files, collection or settings.collection, facts)
     response.headers["Location"] = f"/v1/jobs/{jobs[0].id}"
     return JobList(jobs=[view(services, job) for job in jobs])
 

@@ -2,12 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from indexes.types import Chunk, CollectionInfo, Document, JobState
+from indexes.types import Chunk, CollectionInfo, Document, Filter, JobState
+from ingest.metadata import MAX_NAME_CHARS, MAX_PAIRS, MAX_VALUE_CHARS
 from rag.answer import MAX_QUESTION_CHARACTERS
 from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
 from rag.events import Citation, Cost, Passage
+from rag.filters import FilterError, moment
 from rag.plan import Plan
 
 Question = Annotated[
@@ -33,6 +35,66 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _checked_moment(text: str) -> str:
+    try:
+        moment(text)
+    except FilterError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+Moment = Annotated[str, StringConstraints(max_length=64), AfterValidator(_checked_moment)]
+Glob = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+MediaType = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=r"^[\w.+*-]+(/[\w.+*-]+)?$", max_length=100)
+]
+MetadataName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_CHARS)]
+MetadataValue = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_VALUE_CHARS)]
+
+
+class DocumentFilter(Request):
+    """Which documents may be found. All that is given must hold; of a list, one."""
+
+    documents: list[DocumentId] = Field([], max_length=100, description="Ids, or their first six or more digits.")
+    paths: list[Glob] = Field(
+        [],
+        max_length=100,
+        description="Globs that a document's name or path matches: `*.pdf`, `reports/**`. Case does not matter.",
+        examples=[["*.pdf"]],
+    )
+    types: list[MediaType] = Field(
+        [], max_length=100, description="Media types, in which `*` stands for anything, or endings: `text/*`, `pdf`."
+    )
+    since: Moment | None = Field(None, description="Added on this day or later, or since a moment; ISO 8601.")
+    until: Moment | None = Field(None, description="Added on this day or before, or before a moment; ISO 8601.")
+    metadata: dict[MetadataName, MetadataValue] = Field(
+        {}, max_length=MAX_PAIRS, description="Metadata that the document has.", examples=[{"project": "apollo"}]
+    )
+
+    def as_filter(self) -> Filter | None:
+        """The filter; None when it says nothing."""
+        where = Filter(
+            documents=tuple(self.documents),
+            paths=tuple(self.paths),
+            types=tuple(self.types),
+            added_from=None if self.since is None else moment(self.since),
+            added_to=None if self.until is None else moment(self.until, is_end=True),
+            metadata=tuple(sorted(self.metadata.items())),
+        )
+        return None if where == Filter() else where
+
+
+class Filtered(Request):
+    """Base of the requests that search."""
+
+    filter: DocumentFilter | None = Field(None, description="Which documents may be found; all when left out.")
+
+    @property
+    def where(self) -> Filter | None:
+        """The filter; None when all documents may be found."""
+        return None if self.filter is None else self.filter.as_filter()
+
+
 class EarlierTurn(Request):
     """A question that was asked before in the same conversation, and what was answered."""
 
@@ -40,7 +102,7 @@ class EarlierTurn(Request):
     answer: str = Field(max_length=MAX_ANSWER_CHARACTERS)
 
 
-class AskRequest(Request):
+class AskRequest(Filtered):
     """A question to answer from the documents."""
 
     question: Question
@@ -83,7 +145,7 @@ class AskResponse(BaseModel):
     cost: Cost
 
 
-class SearchRequest(Request):
+class SearchRequest(Filtered):
     """A search for passages, without an answer."""
 
     question: Question
@@ -95,6 +157,7 @@ class SearchResponse(BaseModel):
     """The passages found, best first."""
 
     passages: list[Passage]
+    note: str | None = Field(None, description="Why there are none, where a filter let no document through.")
     elapsed_s: float
 
 

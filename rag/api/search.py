@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from rag.api.models import SearchRequest, SearchResponse
 from rag.api.services import ServicesOf
+from rag.filters import NOTHING_PASSES
 
 router = APIRouter(prefix="/v1", tags=["ask"])
 
@@ -14,5 +15,7 @@ router = APIRouter(prefix="/v1", tags=["ask"])
 def search(body: SearchRequest, services: ServicesOf) -> SearchResponse:
     """The passages that bear on a question, best first, as an answer would be made from them."""
     started = time.perf_counter()
-    passages = services.rag.search(body.question, collection=body.collection, limit=body.limit)
-    return SearchResponse(passages=list(passages), elapsed_s=time.perf_counter() - started)
+    where = body.where
+    passages = services.rag.search(body.question, collection=body.collection, limit=body.limit, where=where)
+    note = NOTHING_PASSES if where is not None and not passages else None
+    return SearchResponse(passages=list(passages), note=note, elapsed_s=time.perf_counter() - started)

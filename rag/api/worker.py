@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from indexes.types import Job
     from ingest.events import IngestEvent
+    from ingest.metadata import Metadata
     from rag.api.upload import StoredFile
     from rag.app import Rag
     from rag.states import StatesEvent
@@ -77,9 +78,12 @@ class IngestWorker:
         self._queue.put(None)
         self._thread.join(timeout_s)
 
-    def submit(self, files: Sequence[StoredFile], collection: str) -> list[Job]:
-        """Queue one job per stored file."""
-        jobs = [self._jobs.create(collection=collection, name=each.name, file=each.file) for each in files]
+    def submit(self, files: Sequence[StoredFile], collection: str, metadata: Metadata = ()) -> list[Job]:
+        """Queue one job per stored file; its document gets the metadata."""
+        jobs = [
+            self._jobs.create(collection=collection, name=each.name, file=each.file, metadata=metadata)
+            for each in files
+        ]
         for job in jobs:
             self._queue.put(job.id)
         return jobs
@@ -160,6 +164,7 @@ class IngestWorker:
             collection=job.collection,
             cancel=self._cancel_current,
             upload_name=job.name,
+            metadata=job.metadata,
         )
         if self._rag.settings.states == "at-ingest":
             self._lack_states.add(job.collection)
