@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 # Share of questions whose answer stands in the passage of a rank and in none before it; of SQuAD's, hybrid retrieval.
 _ANSWERS_AT = (0.79, 0.085, 0.035, 0.02, 0.015)
 _ANSWERS_BEHIND = 0.005
-_SHORTER = (0.75, 0.5)  # shares of the text that compression may leave
-_LOST_BY_COMPRESSING = 0.06  # of an answer's worth, all of the text being left out; likewise what follows
-_LOST_BY_NO_REPAIR = 0.02
+_SHORTER = (0.75, 0.5, 0.35)  # shares of the text that compression may leave
+_LOST_BY_COMPRESSING = 0.16  # of an answer's worth, times the square of the share that is left out
+_LOST_BY_NO_REPAIR = 0.02  # of it likewise
 _LOST_BY_KEEPING_NOTHING = 0.03  # the next question pays
 _HARDLY_LATER = 1.05
 _EARLY_LAYERS = 2  # that are computed for the whole prompt to choose a share of its tokens for repair
@@ -185,12 +185,17 @@ class Planner:
         return _Frame(without.num_instructions, tail, sum(numbers) / len(numbers), num_layers)
 
     def _fitting(self, found: Sequence[_Found], way: _Way, frame: _Frame, elapsed_s: float) -> list[_Found]:
-        """As many of the best passages as there is time for; one that takes too long is left out for the next."""
+        """As many of the best as there is time for; behind one that takes too long, only such as were read before."""
         some: list[_Found] = []
+        is_in_order = True
         for one in found:
+            if not is_in_order and (way.reuse is None or one.tier is None):
+                continue
             seconds = self._speeds.seconds(_work([*some, one], way, frame))
             if elapsed_s + self._speeds.margin * seconds <= self._target_s:
                 some.append(one)
+            else:
+                is_in_order = False
         return some
 
     def _plan(self, some: Sequence[_Found], way: _Way, frame: _Frame, elapsed_s: float, num_found: int) -> Plan:
@@ -223,7 +228,7 @@ def _ways(reuse: Reuse | None, compress: float) -> Iterator[_Way]:
         cares = [(each, _worth_of_repair(each, reuse)) for each in _repairs(reuse)]
         cares.append((None, 1 - _LOST_BY_KEEPING_NOTHING))
     for (each, worth), share in product(cares, shares):
-        yield _Way(each, share, worth * (1 - _LOST_BY_COMPRESSING * (compress - share)))
+        yield _Way(each, share, worth * (1 - _LOST_BY_COMPRESSING * (1 - share) ** 2))
 
 
 def _repairs(reuse: Reuse) -> list[Reuse]:
