@@ -143,6 +143,12 @@ class Bert:
             raise UnsupportedModelError(f"the weights lack {error}") from error
         return other
 
+    def operations(self, lengths: Sequence[int]) -> int:
+        """Multiplications and additions of the products that texts of these lengths need."""
+        weights = sum(layer.num_weights for layer in self._layers)
+        attention = 2 * self.config.hidden_size * len(self._layers)
+        return sum(2 * length * (weights + attention * length) for length in lengths)
+
     @torch.inference_mode()
     def encode(self, ids: Sequence[Sequence[int]], *, up_to_layer: int | None = None) -> Hidden:
         """States of all tokens after so many layers; after the last one without `up_to_layer`.
@@ -194,6 +200,11 @@ class _Layer:
         self._norm = _Norm(weights, name + "output.LayerNorm", config.norm_epsilon)
         self._num_heads = config.num_heads
 
+    @property
+    def num_weights(self) -> int:
+        """Of its linear layers."""
+        return sum(linear.num_weights for linear in (self._qkv, self._out, self._up, self._down))
+
     def __call__(self, states: Tensor, groups: Sequence[tuple[int, int, int]]) -> Tensor:
         attended = _attend(self._qkv(states), groups, self._num_heads)
         states = self._attention_norm(self._out.added(attended, states))
@@ -214,7 +225,8 @@ def _attend(qkv: Tensor, groups: Sequence[tuple[int, int, int]], num_heads: int)
         rows = slice(start, start + count * length)
         parts = qkv[rows].view(count, length, 3, num_heads, head_size).permute(2, 0, 3, 1, 4)
         query, key, value = parts.reshape(3, count * num_heads, length, head_size)
-        weights = torch.bmm(query, key.transpose(1, 2)).softmax(dim=2)
+        scores = torch.bmm(query, key.transpose(1, 2))
+        weights = scores.softmax(dim=2, dtype=torch.float32).to(scores.dtype)  # it is slow in bfloat16
         attended = torch.bmm(weights, value).view(count, num_heads, length, head_size)
         context[rows].view(count, length, num_heads, head_size).copy_(attended.transpose(1, 2))
     return context

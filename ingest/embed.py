@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
+    from ingest.bert import Bert
     from ingest.packed import Encoded, PackedModel
     from ingest.padded import PaddedModel
 
@@ -71,16 +72,19 @@ class Embedder:
         """Loads the model now rather than at the first text."""
         self._model()
 
-    def embed(self, texts: Sequence[str], on_progress: Callable[[int, int], None] | None = None) -> NDArray[float32]:
+    def embed(
+        self, texts: Sequence[str], on_progress: Callable[[int, int], None] | None = None, *, exact: bool = False
+    ) -> NDArray[float32]:
         """Vectors of unit length, [len(texts), dimension], in the texts' order.
 
         Args:
             texts: each is cut at the model's longest input (512 tokens for the bundled one).
             on_progress: called after each batch with (texts done, texts in all).
+            exact: in float32 rather than bfloat16, as questions are.
         """
         vectors = np.empty((len(texts), self.identity.dimension), dtype=np.float32)
         done = 0
-        for rows, batch in self.iter_batches(texts):
+        for rows, batch in self.iter_batches(texts, exact=exact):
             vectors[rows] = batch
             done += len(rows)
             if on_progress:
@@ -88,7 +92,7 @@ class Embedder:
         return vectors
 
     def iter_batches(
-        self, texts: Sequence[str], cancel: threading.Event | None = None
+        self, texts: Sequence[str], cancel: threading.Event | None = None, *, exact: bool = False
     ) -> Iterator[tuple[list[int], NDArray[float32]]]:
         """(positions in `texts`, their vectors) batch by batch, longest texts first.
 
@@ -100,7 +104,7 @@ class Embedder:
         model = self._model()
         ids = model.tokenize(texts)
         for rows in _rows(model, ids, cancel):
-            yield rows, model.vectors([ids[row] for row in rows], exact=len(texts) == 1)
+            yield rows, model.vectors([ids[row] for row in rows], exact=exact or len(texts) == 1)
 
     def embed_query(self, text: str) -> NDArray[float32]:
         """The vector of a question, [dimension], of unit length."""
@@ -133,6 +137,27 @@ class Embedder:
         """
         model = self._packed_model()
         return model.encode(model.tokenize([text]), exact=True, layer=layer)
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest input of the model; what goes beyond is cut off."""
+        return self._model().max_tokens
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text as the model reads it, special tokens included."""
+        return [len(row) for row in self._model().tokenize(texts)]
+
+    def operations(self, lengths: Sequence[int]) -> int | None:
+        """Multiplications and additions that texts of so many tokens need; None for a model not computed here."""
+        return self._model().operations(lengths)
+
+    def network(self, *, exact: bool) -> Bert:
+        """The network that gives the states: in float32, or as texts are embedded in bulk.
+
+        Raises:
+            EmbedderError: as `iter_encoded`.
+        """
+        return self._packed_model().network(exact=exact)
 
     @property
     def gives_states(self) -> bool:

@@ -25,6 +25,7 @@ class Linear:
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), _EXPECTED_ROWS)  # noqa: SLF001 - it has no other name
         self._bias = bias.to(dtype)
+        self.num_weights = weight.numel()
 
     @classmethod
     def of(cls, weights: Mapping[str, Tensor], name: str, dtype: torch.dtype) -> Self:

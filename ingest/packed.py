@@ -61,6 +61,15 @@ class PackedModel:
         self._networks = {torch.float32: Bert(self._state, self._config)}
         self._lock = threading.Lock()
 
+    @property
+    def max_tokens(self) -> int:
+        """Longest input."""
+        return self._config.max_tokens
+
+    def operations(self, lengths: Sequence[int]) -> int:
+        """Multiplications and additions of the products that texts of so many tokens need."""
+        return self.network(exact=True).operations(lengths)
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included."""
         return tokenize(self._tokenizer, texts)

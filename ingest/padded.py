@@ -29,15 +29,19 @@ class PaddedModel:
     def __init__(self, folder: Path, device: str | None) -> None:
         from sentence_transformers import SentenceTransformer
 
-        with _quiet():
+        with quiet():
             try:
                 self._network = SentenceTransformer(str(folder), device=device, local_files_only=True)
             except (OSError, ValueError, KeyError) as error:
                 raise EmbedderError(f"the embedding model in {folder} cannot be loaded: {error}") from error
         self._network.eval()
         limit = getattr(self._network[0].auto_model.config, "max_position_embeddings", None)
-        self._tokenizer = load_tokenizer(folder, limit or self._network.max_seq_length or 512)
+        self.max_tokens: int = limit or self._network.max_seq_length or 512
+        self._tokenizer = load_tokenizer(folder, self.max_tokens)
         self._reduced = _computes_in_bfloat16(self._network.device.type)
+
+    def operations(self, _: Sequence[int]) -> None:
+        """Not known of a network that another library computes."""
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, special tokens included."""
@@ -90,7 +94,7 @@ def _computes_in_bfloat16(device: str) -> bool:
     return device == "cuda" and torch.cuda.is_bf16_supported()
 
 
-class _quiet:  # noqa: N801 - reads as a statement
+class quiet:  # noqa: N801 - reads as a statement
     """Keeps the loading bar of transformers off the terminal."""
 
     def __enter__(self) -> None:

@@ -28,6 +28,7 @@ Kernels = Annotated[
     typer.Option("--kernels/--no-kernels", help="Run ours on its own kernels, or on PyTorch's operators."),
 ]
 _TTFT_GROUPS = "engine, ask, store"
+_SEARCH_GROUPS = "vectors, asked"
 _GROUPS = "prefill, decode, ttft, concurrent, prefix, lookup, memory, profile"
 
 
@@ -157,6 +158,85 @@ def plan(
     bench = PlanBench(_numbers("--targets", targets), questions, collection, data, top_k)
     report = bench_plan(settings_of(ctx, model=model), bench, Output().note)
     deliver(report, as_json=as_json, save=save, rows=as_json)
+
+
+@app.command()
+def embed(
+    ctx: typer.Context,
+    text: Annotated[
+        Path | None, typer.Option(help="File or folder to cut passages from, rather than the demo's documents.")
+    ] = None,
+    passages: Annotated[int, typer.Option(min=1, help="Passages that are embedded in bulk.")] = 200,
+    questions: Annotated[int, typer.Option(min=2, help="Questions that are embedded one by one.")] = 50,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of the bulk; figures are medians.")] = 3,
+    peers: Annotated[str, typer.Option(help="sentence-transformers, or none.")] = "sentence-transformers",
+    *,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Passages and questions to vectors: speed, and likeness to float32.
+
+    The limit is what the passages' matrix products take at the speed of large ones.
+    """
+    from serving.threads import share_cores
+
+    share_cores()
+    from rag.bench.embed import EmbedBench, bench_embed
+    from rag.bench.render import deliver
+    from rag.console import Output
+
+    bench = EmbedBench(text, passages, questions, repeats, _peers(peers))
+    report = bench_embed(settings_of(ctx), bench, Output().note)
+    deliver(report, as_json=as_json, save=save)
+
+
+@app.command()
+def search(
+    ctx: typer.Context,
+    sizes: Annotated[str, typer.Option(help=f"Numbers of synthetic vectors; {_COMMA}.")] = "10000,100000,1000000",
+    text: Annotated[
+        Path | None, typer.Option(help="Also the passages and questions of a test collection: a BEIR folder or SQuAD.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help=f"What to measure: {_SEARCH_GROUPS}; {_COMMA}.")] = None,
+    recall: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the 10 nearest that is to be found.")] = 0.95,
+    queries: Annotated[int, typer.Option(min=2, help="Questions for each figure.")] = 200,
+    hnsw_up_to: Annotated[int, typer.Option(help="Vectors above which HNSW is left out: it takes long to build.")] = (
+        100_000
+    ),
+    asked_chunks: Annotated[int, typer.Option(min=1, help="Chunks of the index that is asked.")] = 100_000,
+    peers: Annotated[str, typer.Option(help=f"Plain indexes: FAISS flat, FAISS HNSW; {_COMMA}, or none.")] = (
+        "FAISS flat,FAISS HNSW"
+    ),
+    *,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Search by vector in collections of many sizes, and what a question costs until its passages are found.
+
+    Synthetic vectors lie as those of text do: few large topics, many small ones, questions near passages. Each
+    contender runs in a process of its own. HNSW is made to find at least the share that ours finds.
+
+    The limit is what it takes to read from memory once what ours looks at.
+    """
+    from serving.threads import share_cores
+
+    share_cores()
+    from rag.bench.render import deliver
+    from rag.bench.search.bench import bench_search
+    from rag.bench.search.plan import GROUPS, SearchBench
+    from rag.console import Output
+
+    bench = SearchBench(
+        sizes=_numbers("--sizes", sizes),
+        text=text,
+        groups=GROUPS if only is None else _words(only),
+        recall=recall,
+        num_queries=queries,
+        peers=_peers(peers),
+        hnsw_up_to=hnsw_up_to,
+        asked_chunks=asked_chunks,
+    )
+    deliver(bench_search(settings_of(ctx), bench, Output().note), as_json=as_json, save=save, rows=True)
 
 
 @app.command()
