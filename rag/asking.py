@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from rag.answer import AskSettings
     from rag.answers import AnswerKey
     from rag.app import Rag
+    from rag.conversation import Rewrite, Turn
     from rag.events import AnswerEvent
     from serving.native import NativeRuntime
 
 
 def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Event | None) -> Iterator[AnswerEvent]:
     """The events of one answer."""
-    asked = _as_needed(question, asked)
+    asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag))
 
     def make() -> Iterator[AnswerEvent]:
         return answer(
@@ -59,6 +60,17 @@ def _key(rag: Rag, question: str, asked: AskSettings) -> AnswerKey | None:
         return answer_key(question, asked, rag.settings, stamp=rag.index.stamp, model=rag.model.fingerprint)
     except KNOWN_ERRORS:
         return None
+
+
+def _rewriter(rag: Rag) -> Rewrite:
+    """Has the model restate follow-ups where it is to; it is loaded for the first."""
+
+    def rewrite(question: str, said: Sequence[Turn]) -> str | None:
+        from rag.rewrite import Rewriter
+
+        return Rewriter(rag.runtime)(question, said) if rag.settings.rewrites_with(rag.model.name) else None
+
+    return rewrite
 
 
 def outdated(rag: Rag) -> list[str]:

@@ -22,6 +22,7 @@ from rag.config_file import CONFIG_FILE, read_config_file, write_config_file
 from rag.errors import ConfigError
 from serving.runtime import Reuse
 
+MIN_REWRITTEN = 0.8  # share of follow-ups that a model has to restate rightly to be used for it
 DEFAULT_HOME = Path("~/.readonce")
 
 
@@ -53,6 +54,26 @@ class ReuseChoice:
         when = f", measured {self.measured_at}" if self.measured_at else ""
         figures = ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
         return said + when + (f" ({figures})" if figures else "")
+
+
+@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class AbstainChoice:
+    """What `rag eval abstain` chose for a collection, and why.
+
+    Attributes:
+        measured_at: date and time of the measurement, as ISO 8601 has it.
+        figures: percent of the questions that were declined with this choice, by kind.
+    """
+
+    min_relevance: Annotated[float, Field(ge=0, le=1)]
+    measured_at: str = ""
+    figures: dict[str, float] = Field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """For a person: `0.31, measured 2025-11-21 (answerable 5)`."""
+        when = f", measured {self.measured_at}" if self.measured_at else ""
+        figures = ", ".join(f"{name} {value:g}% declined" for name, value in self.figures.items())
+        return f"{self.min_relevance:g}{when}" + (f" ({figures})" if figures else "")
 
 
 def repair_in_words(reuse: Reuse | None) -> str:
@@ -116,6 +137,9 @@ class Settings(BaseSettings):
         description="how a question that leans on those before is completed: by their terms, or by the model; "
         "auto: by the model where `rag eval follow-ups` found it able",
     )
+    rewriters: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict, description="share of follow-ups that each model restated in `rag eval follow-ups`"
+    )
     split_questions: bool = Field(True, description="search for each part of a question that asks several things")
     target_ttft_ms: float | None = Field(
         None, gt=0, description="time to the first token that passages, compression and repair are chosen to meet"
@@ -132,6 +156,10 @@ class Settings(BaseSettings):
     fusion: Literal["convex", "rrf"] = Field(
         "convex", description="how vector and text search become one: sum of normalised scores, or reciprocal ranks"
     )
+    rerank: Literal["auto", "off", "late", "llm", "cross-encoder"] = Field(
+        "auto", description="closer look at the best hits: at their tokens (late), or by a model; auto: late, if it can"
+    )
+    reranker_model: str | None = Field(None, description="cross-encoder: a folder, or a name in the local cache")
     rerank_candidates: int = Field(32, ge=1, le=1000, description="best of the fused hits that a reranker judges")
     drop_near_duplicates: bool = Field(True, description="leave out passages that repeat a better one word for word")
     diversity: float = Field(0.0, ge=0, lt=1, description="how much passages shall differ (MMR); 0 takes the best")
@@ -139,6 +167,10 @@ class Settings(BaseSettings):
         0, ge=0, le=10, description="passages so many chunks apart are read as one, which has no states yet; 0: none"
     )
     min_relevance: float = Field(0.2, ge=0, le=1, description="below it the documents do not answer; 0 always asks")
+    abstain: dict[str, AbstainChoice] = Field(
+        default_factory=dict,
+        description="what `rag eval abstain` chose for each collection, where min_relevance is not set",
+    )
 
     vector_recall: float | None = Field(
         None,
@@ -193,6 +225,11 @@ class Settings(BaseSettings):
         return self.home / "index"
 
     @property
+    def head_file(self) -> Path:
+        """The late-interaction head that `rag tune reranker` made, which is used before the bundled one."""
+        return self.home / "reranker" / "head.safetensors"
+
+    @property
     def uploads_folder(self) -> Path:
         """Where uploads wait to be ingested."""
         return self.home / "uploads"
@@ -217,6 +254,11 @@ class Settings(BaseSettings):
         """Which setting forbids states of passages to be kept and reused; empty when none does."""
         return "states is off" if self.states == "off" else "naive is on" if self.naive else ""
 
+    def rewrites_with(self, model_name: str) -> bool:
+        """Whether a model restates follow-up questions: as set, or as it was found able."""
+        able = self.rewriters.get(model_name, 0.0) >= MIN_REWRITTEN
+        return self.follow_ups == "llm" or (self.follow_ups == "auto" and able)
+
     def reuse_for(self, model_name: str) -> Reuse | None:
         """How a model uses kept states: as set, else as measured for it, else with the default's care; None: not."""
         choice = self.reuse.get(model_name, ReuseChoice(Reuse().repair_tokens, Reuse().repair_share))
@@ -225,6 +267,11 @@ class Settings(BaseSettings):
             return None
         tokens = choice.repair_tokens if self.repair_tokens is None else self.repair_tokens
         return Reuse(tokens, choice.repair_share if self.repair_share is None else self.repair_share)
+
+    def min_relevance_for(self, collection: str) -> float:
+        """Below which relevance a collection does not answer: as set, else as measured for it, else the default."""
+        choice = None if "min_relevance" in self.model_fields_set else self.abstain.get(collection)
+        return self.min_relevance if choice is None else choice.min_relevance
 
     @property
     def max_upload_bytes(self) -> int:
@@ -254,9 +301,18 @@ def _conflict(settings: Settings) -> str | None:
         return f"chunk_overlap ({settings.chunk_overlap}) must be smaller than chunk_tokens ({settings.chunk_tokens})"
     if settings.states == "at-ingest" and not settings.states_disk_mb:
         return "states at-ingest needs disk space to keep them: set states_disk_mb above 0"
+    if settings.rerank == "cross-encoder" and not settings.reranker_model:
+        return "rerank cross-encoder needs a model: set reranker_model to its folder or name"
     if settings.states == "at-ingest" and settings.naive:
         return "states at-ingest keeps states and naive keeps nothing: set one of them otherwise"
     return None
+
+
+_MEASURED = {
+    "reuse": "reuse is what `rag eval fidelity` chose; set repair_tokens and repair_share to overrule it",
+    "abstain": "abstain is what `rag eval abstain` chose; set min_relevance to overrule it",
+    "rewriters": "rewriters is what `rag eval follow-ups` measured; set follow_ups to overrule it",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +340,8 @@ def explain(settings: Settings) -> list[Setting]:
         else:
             source = CONFIG_FILE if name in from_file else "default"
         value, meaning = getattr(settings, name), field.description or ""
-        if name == "reuse":
-            found += [Setting(f"reuse.{model}", value[model], source, meaning) for model in sorted(value)]
+        if name in _MEASURED:
+            found += [Setting(f"{name}.{of}", value[of], source, meaning) for of in sorted(value)]
         else:
             found.append(Setting(name, value, source, meaning))
     return found
@@ -318,14 +374,29 @@ def unset_setting(home: Path, name: str) -> None:
 
 def write_reuse(home: Path, model_name: str, choice: ReuseChoice) -> None:
     """Keeps what was measured to be best for a model, in place of what was chosen for it before."""
+    _write_measured(home, "reuse", model_name, choice)
+
+
+def write_abstain(home: Path, collection: str, choice: AbstainChoice) -> None:
+    """Keeps the threshold that was measured for a collection, in place of what was chosen for it before."""
+    _write_measured(home, "abstain", collection, choice)
+
+
+def write_rewriter(home: Path, model_name: str, share: float) -> None:
+    """Keeps what was measured of how well a model restates follow-up questions."""
+    _write_measured(home, "rewriters", model_name, share)
+
+
+def _write_measured(home: Path, name: str, of: str, choice: ReuseChoice | AbstainChoice | float) -> None:
     content = read_config_file(home)
-    write_config_file(home, {**content, "reuse": {**content.get("reuse", {}), model_name: asdict(choice)}})
+    value = choice if isinstance(choice, float) else asdict(choice)
+    write_config_file(home, {**content, name: {**content.get(name, {}), of: value}})
 
 
 def _require_settable(name: str) -> None:
-    known = set(Settings.model_fields) - {"home", "reuse"}
-    if name == "reuse":
-        raise ConfigError("reuse is what `rag eval fidelity` chose; set repair_tokens and repair_share to overrule it")
+    known = set(Settings.model_fields) - {"home", *_MEASURED}
+    if name in _MEASURED:
+        raise ConfigError(_MEASURED[name])
     if name not in known:
         raise ConfigError(f"there is no setting {name!r}; there are: {', '.join(sorted(known))}")
 

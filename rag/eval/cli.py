@@ -109,6 +109,48 @@ def fidelity(
 
 
 @app.command()
+def abstain(
+    ctx: typer.Context,
+    questions: Annotated[int, typer.Option(min=20, help="How many to ask at most.")] = 200,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A test collection as for `rag eval retrieval`, SQuAD 2.0 for one; nothing is written then.",
+            show_default="questions made from the collection's sentences",
+        ),
+    ] = None,
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", help="Documents to ask.", show_default="as set")
+    ] = None,
+    false_rate: Annotated[
+        float, typer.Option(min=0.001, max=0.5, help="Share of answerable questions that may be declined.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="Another one draws other questions.")] = 0,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder that keeps embedded corpora.", show_default="eval in the home folder")
+    ] = None,
+    *,
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Keep the chosen threshold for the collection in config.toml.")
+    ] = True,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """How often 'not in your documents' is said rightly and wrongly, and the threshold that suits the documents."""
+    from rag.bench.render import deliver
+    from rag.console import Output
+    from rag.eval.abstain import AbstainEval, eval_abstain
+
+    asked = AbstainEval(questions, data, collection, false_rate, seed, write, cache)
+    report, chosen = eval_abstain(settings_of(ctx), asked, Output().note)
+    deliver(report, as_json=as_json, save=save, rows=True)
+    if as_json:
+        Output().say(chosen)
+    else:
+        Output().out.print(chosen, markup=False)
+
+
+@app.command()
 def retrieval(
     ctx: typer.Context,
     dataset: Annotated[
@@ -137,6 +179,37 @@ def retrieval(
     deliver(report, as_json=as_json, save=save)
     if html is not None:
         write_page(report, html)
+
+
+@app.command("follow-ups")
+def follow_ups(
+    ctx: typer.Context,
+    data: Annotated[
+        Path | None, typer.Option(help="JSON file of questions in SQuAD's format, to be searched for as follow-ups.")
+    ] = None,
+    questions: Annotated[int, typer.Option(min=1, help="How many of each kind.")] = 100,
+    seed: Annotated[int, typer.Option(help="Another one draws other questions.")] = 0,
+    model: Model = None,
+    *,
+    with_model: Annotated[bool, typer.Option("--with-model", help="Also search for what the model restates.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write/--no-write", help="Keep what was found of the model in config.toml.")
+    ] = True,
+    as_json: Json = False,
+    save: Save = None,
+) -> None:
+    """Whether the model can restate follow-up questions; with --data, what is found for them, and for joined ones."""
+    from rag.bench.render import deliver
+    from rag.console import Output
+    from rag.eval.follow_ups import FollowUpEval, eval_follow_ups
+
+    asked = FollowUpEval(data, questions, seed, with_model, write)
+    report, found = eval_follow_ups(settings_of(ctx, model=model), asked, Output().note)
+    deliver(report, as_json=as_json, save=save)
+    if as_json:
+        Output().say(found)
+    else:
+        Output().out.print(found, markup=False)
 
 
 @app.command()
