@@ -97,7 +97,7 @@ def ask_settings(
         planner=planner,
         top_k=top_k or settings.top_k,
         context_tokens=settings.context_tokens,
-        min_relevance=settings.min_relevance,
+        min_relevance=settings.min_relevance_for(collection or settings.collection),
         sampling=SamplingParams(
             max_new_tokens=settings.max_new_tokens if max_new_tokens is None else max_new_tokens,
             temperature=settings.temperature if temperature is None else temperature,
