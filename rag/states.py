@@ -138,7 +138,7 @@ class ReadingAhead:
         self._store = store
         self._settings = settings
         self._cancel = cancel
-        self._num_kept = self._num_computed = self._total = 0
+        self._num_kept = self._num_computed = self._num_too_long = self._total = 0
         self._before = store.stats()
 
     def events(self, collection: str) -> Iterator[StatesEvent]:
@@ -159,7 +159,7 @@ class ReadingAhead:
             self._num_kept,
             num_left,
             time.monotonic() - started,
-            obstacle if num_left else "",
+            (obstacle or self._why_too_long) if num_left else "",
             cancelled=bool(num_left) and self._is_cancelled,
         )
 
@@ -168,6 +168,9 @@ class ReadingAhead:
         self._total += len(prompt.passages) - document.num_chunks  # it may have been deleted meanwhile
         missing = self._runtime.missing_states(prompt.instructions, prompt.passages)
         self._num_kept += len(prompt.passages) - len(missing)
+        num_missing = len(missing)
+        missing = [passage for passage in missing if self._runtime.fits(prompt.instructions, passage)]
+        self._num_too_long += num_missing - len(missing)
         yield self._progress(document)
         for start in range(0, len(missing), _WRITTEN_TOGETHER):
             yield from self._passages(document, prompt, missing[start : start + _WRITTEN_TOGETHER])
@@ -189,6 +192,11 @@ class ReadingAhead:
 
     def _progress(self, document: Document) -> StatesProgress:
         return StatesProgress(document.path, self._num_kept + self._num_computed, self._total)
+
+    @property
+    def _why_too_long(self) -> str:
+        are = "passage is" if self._num_too_long == 1 else "passages are"
+        return f"{self._num_too_long} {are} longer than the model can read; set chunk_tokens lower and ingest anew"
 
     @property
     def _is_cancelled(self) -> bool:

@@ -98,10 +98,15 @@ class NativeRuntime:
         return [tier if tier is Tier.MEMORY or pays else None for tier in found]
 
     def missing_states(self, instructions: str, passages: Sequence[PromptPassage]) -> list[PromptPassage]:
-        """Those of the passages whose states are not kept."""
+        """Those of the passages whose states are not kept; those of the others are used thereby."""
         before, _ = self._encode_frame(instructions)
-        known = (self.reuse.store.has(self.reuse.key(before, self._tokens_of(passage))) for passage in passages)
+        known = (self.reuse.store.use(self.reuse.key(before, self._tokens_of(passage))) for passage in passages)
         return [passage for passage, is_known in zip(passages, known, strict=True) if not is_known]
+
+    def fits(self, instructions: str, passage: PromptPassage) -> bool:
+        """Whether the model can read a passage behind instructions."""
+        before, _ = self._encode_frame(instructions)
+        return len(before) + len(self._tokens_of(passage).token_ids) <= self.engine.longest_prompt
 
     def compute_states(
         self, instructions: str, passages: Sequence[PromptPassage], cancel: threading.Event | None = None

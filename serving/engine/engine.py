@@ -180,7 +180,7 @@ class Engine:
                     self._answers.update((reading.request, reading) for reading in begun)
                 self._service.wake(self._serve)
 
-        yield from read_ahead(texts, reuse.store.has, submit, lambda: self._service.lost, cancel)
+        yield from read_ahead(texts, reuse.store.use, submit, lambda: self._service.lost, cancel)
 
     def score(
         self, prompts: Sequence[PassagePrompt], num_scored: int, cancel: threading.Event | None = None
@@ -224,6 +224,11 @@ class Engine:
             kept = PassagePrompt((*token_ids, token_ids[-1]), len(token_ids))
             for _ in self.stream(kept, SamplingParams(max_new_tokens=1), reuse=Reuse()):
                 pass
+
+    @property
+    def longest_prompt(self) -> int:
+        """Tokens that the model's context and the memory for states have room for, with one of an answer."""
+        return min(self.model.config.max_position, self._num_blocks * BLOCK_SIZE) - 1
 
     def stats(self) -> EngineStats:
         """What the engine is doing and has done."""

@@ -140,7 +140,9 @@ def load_runtime(
     texts = model.tokenizer_config()
     choice = choose_runner(model, weight_format, device, notify, use_kernels=use_kernels)
     options = options or EngineOptions()
-    require_memory(model, choice, KVFormat(kv_format), options)
+    store = store or StateStore(None, memory_bytes=_MEMORY_BYTES, disk_bytes=0)
+    kept_bytes = store.memory_budget_bytes if options.effective.passage_reuse else 0
+    require_memory(model, choice, KVFormat(kv_format), options, kept_bytes)
     source = open_weights(model, choice.weight_format)
 
     def progress(done: int, total: int) -> None:
@@ -156,7 +158,7 @@ def load_runtime(
         source.keep()
     reuse = PassageReuse(
         runner,
-        store or StateStore(None, memory_bytes=_MEMORY_BYTES, disk_bytes=0),
+        store,
         digest_of(model.fingerprint, runner.weight_format),
         StatesFormat(states_format),
     )

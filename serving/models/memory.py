@@ -86,8 +86,13 @@ def describe_memory(model: PreparedModel, choice: RunnerChoice, kv_format: KVFor
     )
 
 
-def require_memory(model: PreparedModel, choice: RunnerChoice, kv_format: KVFormat, options: EngineOptions) -> None:
+def require_memory(
+    model: PreparedModel, choice: RunnerChoice, kv_format: KVFormat, options: EngineOptions, kept_bytes: int = 0
+) -> None:
     """Checks that a model and its states will fit, where the system says how much memory is free.
+
+    Args:
+        kept_bytes: that kept states of passages may take; they never lie in the memory of a GPU.
 
     Raises:
         NotEnoughMemoryError: they will not; the message names what would.
@@ -95,7 +100,8 @@ def require_memory(model: PreparedModel, choice: RunnerChoice, kv_format: KVForm
     memory = describe_memory(model, choice, kv_format)
     if memory.available_bytes is None:
         return
-    room = memory.available_bytes - _WORKING_BYTES
+    kept_bytes = kept_bytes if choice.device.type == "cpu" else 0
+    room = memory.available_bytes - _WORKING_BYTES - kept_bytes
     max_tokens = options.max_running * model.config.max_position
     states = {
         name: min(options.kv_budget_bytes, max_tokens * need.kv_bytes_per_token)
@@ -105,6 +111,9 @@ def require_memory(model: PreparedModel, choice: RunnerChoice, kv_format: KVForm
     if need.weight_bytes + states[memory.in_use] <= room:
         return
     remedies = []
+    spare = room + kept_bytes - need.weight_bytes - states[memory.in_use]
+    if kept_bytes and spare >= 0:
+        remedies.append(f"set states_memory_mb to {spare >> 20} or less")
     if room - need.weight_bytes >= _LEAST_STATE_TOKENS * need.kv_bytes_per_token:
         remedies.append(f"set kv_cache_mb to {(room - need.weight_bytes) >> 20} or less")
     smaller = [
@@ -117,8 +126,8 @@ def require_memory(model: PreparedModel, choice: RunnerChoice, kv_format: KVForm
         remedies.append(f"set weight_format to {name}, whose weights take {_gb(size)}")
     raise NotEnoughMemoryError(
         f"{model.name} in {memory.in_use} needs {_gb(need.weight_bytes)} for its weights and "
-        f"{_gb(states[memory.in_use])} for the states of prompts and answers, but only {_gb(memory.available_bytes)} "
-        f"of {'GPU memory' if choice.device.type == 'cuda' else 'memory'} are free; "
+        f"{_gb(states[memory.in_use])} for the states of prompts and answers{_beside(kept_bytes)}, "
+        f"but only {_gb(memory.available_bytes)} of {'GPU ' if choice.device.type == 'cuda' else ''}memory are free; "
         f"{' or '.join(remedies) or 'free some, or use a smaller model'}"
     )
 
@@ -160,6 +169,10 @@ def _mean_bits(model: PreparedModel, weight_format: WeightFormat) -> float:
     config = model.config
     sensitive = config.vocab_size * config.hidden_size * (1 if config.tie_embeddings else 2) / config.num_parameters
     return sensitive * _BITS[WeightFormat.INT8] + (1 - sensitive) * _BITS[weight_format]
+
+
+def _beside(kept_bytes: int) -> str:
+    return f", beside {_gb(kept_bytes)} for passages' kept states" if kept_bytes else ""
 
 
 def _gb(num_bytes: int) -> str:

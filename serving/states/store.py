@@ -133,6 +133,20 @@ class StateStore:
             return Tier.MEMORY
         return Tier.DISK if self._disk.fault is None and self._disk.has(key) else None
 
+    def use(self, key: StatesKey) -> bool:
+        """Whether states are kept in any tier; if so, others have to go before them."""
+        tier = self.tier_of(key)
+        if tier is not None:
+            with self._lock:
+                self._in_memory(key)
+            self._disk.touch(key)
+        return tier is not None
+
+    @property
+    def memory_budget_bytes(self) -> int:
+        """What the states in memory take at most."""
+        return self._memory_bytes
+
     @property
     def reading_pays(self) -> bool:
         """Whether states that only disk has are read from there, and not rather computed."""

@@ -228,6 +228,15 @@ def test_an_interrupted_stage_keeps_what_it_has_and_goes_on_from_there(harbour: 
         assert rag.verify() == []
 
 
+def test_a_passage_that_the_model_cannot_read_is_passed_over(harbour: Harbour) -> None:
+    harbour.write(log=" ".join(f"On day {day} the lamp was lit at {day % 5 + 4} o'clock." for day in range(12)))
+    with harbour.open(kv_cache_mb=2) as rag:  # the states of 80 tokens
+        list(rag.ingest([harbour.documents]))
+        done = read_ahead(rag)
+    assert (done.num_computed, done.num_left) == (3, 1)
+    assert done.reason.startswith("1 passage is longer than the model can read")
+
+
 def test_reading_ahead_ends_when_the_disk_is_full_and_pushes_nothing_out(harbour: Harbour) -> None:
     with harbour.open(states_disk_mb=1) as rag:
         done = read_ahead(rag)

@@ -17,6 +17,7 @@ from serving.models.load import load_runtime, open_model
 from serving.models.memory import _left_by_cgroup, available_bytes, memory_need, require_memory
 from serving.models.prepared import PreparedModel, open_weights
 from serving.models.runner import RunnerChoice, make_runner
+from serving.states.store import StateStore
 
 CPU = torch.device("cpu")
 
@@ -108,6 +109,18 @@ class TestRefusal:
         model = opened(tiny_engine.folder, tiny_engine.models_folder)
         options = EngineOptions(kv_budget_bytes=1 << 50, max_running=2)
         load_runtime(model, "float32", notify=quiet, device="cpu", options=options).close()
+
+    def test_the_budget_for_kept_states_counts_too(self, tiny_engine: Any) -> None:
+        available = available_bytes(CPU)
+        if available is None:
+            pytest.skip("the system does not say how much memory is free")
+        model = opened(tiny_engine.folder, tiny_engine.models_folder)
+        store = StateStore(None, memory_bytes=2 * available, disk_bytes=0)
+        message = "GB for passages' kept states, but only .* are free; set states_memory_mb to"
+        with pytest.raises(NotEnoughMemoryError, match=message):
+            load_runtime(model, "float32", notify=quiet, device="cpu", store=store)
+        plain = EngineOptions(passage_reuse=False)
+        load_runtime(model, "float32", notify=quiet, device="cpu", store=store, options=plain).close()
 
     def test_a_smaller_format_is_named_where_it_would_fit(self, tiny_engine: Any) -> None:
         available = available_bytes(CPU)

@@ -57,6 +57,23 @@ def put_all(store: StateStore, keys=KEYS) -> None:
     store.flush()
 
 
+def test_what_is_used_stays_when_others_have_to_go(folder: Path) -> None:
+    store = StateStore(None, memory_bytes=3 * SIZE, disk_bytes=0)
+    put_all(store, KEYS[:3])
+    assert store.use(KEYS[0])
+    assert not store.use(KEYS[5])
+    put_all(store, KEYS[3:5])
+    assert [store.tier_of(key) for key in KEYS[:5]] == ["memory", None, None, "memory", "memory"]
+
+
+def test_it_is_known_where_states_are(folder: Path) -> None:
+    store = StateStore(folder, memory_bytes=2 * SIZE, disk_bytes=1 << 20)
+    put_all(store, KEYS[:3])
+    assert [store.tier_of(key) for key in KEYS[:4]] == ["disk", "memory", "memory", None]
+    assert store.stats().disk_hits == store.stats().memory_hits == 0
+    store.close()
+
+
 def test_what_was_put_is_found_by_its_key_alone(store: StateStore) -> None:
     put_all(store, KEYS[:3])
     assert all(is_right(key, states) for key, states in zip(KEYS[:3], store.find(KEYS[:3]), strict=True))
