@@ -25,12 +25,13 @@ from ingest.events import (
     Outcome,
 )
 from ingest.extract.sandbox import ExtractLimits, Sandbox
+from ingest.late import embedded, fill_in
 from ingest.metadata import checked, merged
 from ingest.sources import Source, found_below, upload
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from pathlib import Path
 
     from numpy import float32
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from ingest.embed import Embedder
     from ingest.extract.document import Extracted
     from ingest.extract.sandbox import Reading
+    from ingest.late import LateEncoder
     from ingest.metadata import Metadata
     from ingest.units import TokenOffsets
 
@@ -69,6 +71,7 @@ def ingest(
     upload_name: str | None = None,
     metadata: Metadata = (),
     sandbox: Sandbox | None = None,
+    late: Callable[[], LateEncoder | None] = lambda: None,
 ) -> Iterator[IngestEvent]:
     """Brings files and folders into a collection; a file that fails is reported and the others go on.
 
@@ -89,6 +92,8 @@ def ingest(
         metadata: (name, value) pairs that every document gets beside what its path had before, also where its bytes
             are known; an empty value takes the name away.
         sandbox: one to be shared between calls; without it the call starts its own and ends it.
+        late: called when a file needs vectors; what it gives makes token vectors too, also for those chunks of the
+            collection that lack them.
 
     Raises:
         IngestSettingsError: `upload_name` for anything but one file, or metadata that cannot be used.
@@ -98,7 +103,7 @@ def ingest(
     if upload_name is not None and len(paths) != 1:
         raise IngestSettingsError("an upload name goes with exactly one file")
     settings = settings or IngestSettings()
-    run = _Run(collection, index, embedder, token_offsets, settings, cancel, checked(metadata))
+    run = _Run(collection, index, embedder, token_offsets, settings, cancel, checked(metadata), late)
     return run.events(paths, upload_name, sandbox)
 
 
@@ -114,6 +119,7 @@ class _Run:
         settings: IngestSettings,
         cancel: threading.Event | None,
         metadata: Metadata,
+        late: Callable[[], LateEncoder | None],
     ) -> None:
         self._collection = collection
         self._index = index
@@ -122,6 +128,8 @@ class _Run:
         self._settings = settings
         self._cancel = cancel
         self._metadata = metadata
+        self._make_late = late
+        self._late: LateEncoder | None = None
         self._counts: Counter[str] = Counter()
 
     def events(self, paths: Sequence[Path], upload_name: str | None, sandbox: Sandbox | None) -> Iterator[IngestEvent]:
@@ -131,6 +139,8 @@ class _Run:
         cancelled = False
         try:
             yield from self._files(paths, upload_name, sandbox)
+            if self._late:
+                fill_in(self._index, self._late, self._collection, self._cancel)
         except IngestCancelledError:
             cancelled = True
         finally:
@@ -175,11 +185,13 @@ class _Run:
         self._check_cancel()
         chunks = self._chunk(reading)
         yield FileProgress(source.path, "chunk", len(chunks), len(chunks))
-        embeddings = yield from self._embed(source, chunks)
+        embeddings, token_vectors = yield from self._embed(source, chunks)
         self._check_cancel()
         yield FileProgress(source.path, "write", 0, len(chunks))
         document = self._document(source, reading, chunks)
-        outcome = self._index.write(DocumentRecord(document, reading.extracted.elements, chunks, embeddings))
+        outcome = self._index.write(
+            DocumentRecord(document, reading.extracted.elements, chunks, embeddings, token_vectors)
+        )
         self._counts["chunks"] += len(chunks) if outcome in {"added", "replaced"} else 0
         return _done(source, document, outcome, started, _pages_without_text(reading.extracted))
 
@@ -218,16 +230,24 @@ class _Run:
             overlap_tokens=self._settings.overlap_tokens,
         )
 
-    def _embed(self, source: Source, chunks: Sequence[Chunk]) -> Generator[IngestEvent, None, NDArray[float32]]:
+    def _embed(
+        self, source: Source, chunks: Sequence[Chunk]
+    ) -> Generator[IngestEvent, None, tuple[NDArray[float32], tuple[bytes, ...] | None]]:
         yield FileProgress(source.path, "embed", 0, len(chunks))
+        if self._late is None and (late := self._make_late()):
+            self._index.use_token_vectors(late.identity)
+            self._late = late
         texts = [chunk.searchable_text for chunk in chunks]
         embeddings = np.empty((len(chunks), self._embedder.identity.dimension), dtype=np.float32)
+        token_vectors = [b""] * len(chunks)
         done = 0
-        for rows, vectors in self._embedder.iter_batches(texts, self._cancel):
+        for rows, vectors, tokens in embedded(texts, self._embedder, self._late, self._cancel):
             embeddings[rows] = vectors
+            for row, data in zip(rows, tokens, strict=False):
+                token_vectors[row] = data
             done += len(rows)
             yield FileProgress(source.path, "embed", done, len(chunks))
-        return embeddings
+        return embeddings, tuple(token_vectors) if self._late else None
 
     def _document(self, source: Source, reading: Reading, chunks: Sequence[Chunk]) -> Document:
         return Document(

@@ -105,6 +105,7 @@ class Rag(Parts):
             cancel=cancel,
             upload_name=upload_name,
             metadata=metadata,
+            late=lambda: self.late,
         ):
             if isinstance(event, FileDone) and event.outcome == "replaced":
                 self.answers.sweep(self.index.stamp)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from indexes import Index
     from ingest.embed import Embedder
+    from ingest.late import LateEncoder
     from rag.answers import AnswerCache
     from rag.config import Settings
     from rag.retrieve import Retriever
@@ -69,10 +70,19 @@ class Parts:
     def retriever(self) -> Retriever:
         """Searches the index; checks that its vectors are the embedding model's."""
         from rag.load import retrieve_settings
+        from rag.rerank.load import load_reranker
         from rag.retrieve import Retriever
 
         self.index.require_identity(self.embedder.identity)
-        return Retriever(self.index, self.embedder, retrieve_settings(self.settings))
+        reranker = load_reranker(self.settings, self.index, self.late, lambda: self.runtime)
+        return Retriever(self.index, self.embedder, retrieve_settings(self.settings), reranker)
+
+    @OpenedOnce
+    def late(self) -> LateEncoder | None:
+        """What makes token vectors for reranking, where it does; loads the embedding model with its first text."""
+        from rag.rerank.load import load_late
+
+        return load_late(self.settings, self.embedder)
 
     @OpenedOnce
     def states(self) -> StateStore:
