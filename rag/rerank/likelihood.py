@@ -28,6 +28,8 @@ _BEHIND = 1000.0  # lower than any judged one
 class LikelihoodReranker:
     """Adds the mean log probability of the question's tokens behind a passage to the passage's fused score.
 
+    What is no question, such as a claim or a few words, is left as it was found: small models judge it badly.
+
     Args:
         runtime: called for the LLM, which may have to be loaded first.
         numbers_first: as in the prompts of answers, whose instructions stand before the passages here too.
@@ -45,6 +47,8 @@ class LikelihoodReranker:
 
     def score(self, question: str, candidates: Sequence[Candidate]) -> list[float]:
         """See `Reranker`; it takes the states of passages, and keeps those that were missing."""
+        if not question.rstrip().endswith("?"):
+            return [candidate.score for candidate in candidates]
         judged = candidates[: self.num_judged]
         chunks = [(candidate.hit.document, candidate.hit.chunk) for candidate in judged]
         prompt = unnumbered_prompt(chunks, numbers_first=self.numbers_first)

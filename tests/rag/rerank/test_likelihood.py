@@ -56,6 +56,11 @@ def test_the_passage_that_makes_the_question_likeliest_comes_first(rag: Rag, que
     assert found[scores.index(max(scores))].hit.document.name == wanted
 
 
+def test_what_is_no_question_is_left_as_it_was_found(rag: Rag) -> None:
+    claim = "The ferry to Kelder leaves at seven."
+    assert LikelihoodReranker(lambda: rag.runtime).score(claim, candidates(rag, claim)) == [0.5] * 3
+
+
 def test_only_the_best_are_judged_and_the_others_keep_their_order_behind_them(rag: Rag) -> None:
     question = "When does the ferry to Kelder leave?"
     found = candidates(rag, question)
