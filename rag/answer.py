@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from indexes.types import Filter
     from rag.conversation import Rewrite, Turn
     from rag.events import Passage
-    from rag.plan import Plan, Planner
+    from rag.plan import Plan, Planner, Target
     from rag.retrieve import OnCandidates, Retriever
     from serving.runtime import Prompt, Reuse, Runtime, SamplingParams
 
@@ -42,8 +42,7 @@ class AskSettings:
         reuse_for: how kept states of passages are used with the model of a name; None for not at all.
         history: what was asked and answered before, the oldest first.
         where: which documents may be found; None for all of the collection.
-        planner: called for what decides which passages are read and how, so that the first token comes in time; None
-            for what is set here.
+        target: of the first token; None reads what is set here.
         split_questions: whether each part of a question that asks several things is searched for.
         rewrite: see `rag.conversation.understand`; None where the terms of what was said complete a question.
     """
@@ -59,7 +58,7 @@ class AskSettings:
     reuse_for: Callable[[str], Reuse | None] = lambda _: None
     history: tuple[Turn, ...] = ()
     where: Filter | None = None
-    planner: Callable[[], Planner] | None = None
+    target: Target | None = None
     split_questions: bool = True
     rewrite: Rewrite | None = None
 
@@ -127,7 +126,8 @@ class _Answer:
             self._question, settings.history, weights, in_parts=settings.split_questions, rewrite=settings.rewrite
         )
         found = retriever.retrieve_many(
-            meaning.searched, settings.collection, settings.top_k, on_candidates, settings.where
+            *(meaning.searched, settings.collection, settings.top_k, on_candidates, settings.where),
+            rerank=settings.target is None or settings.target.leaves_time_to_rerank,
         )
         self._retrieval_s = time.perf_counter() - self._asked_at
         if not found.passages or found.relevance < settings.min_relevance:
@@ -137,7 +137,9 @@ class _Answer:
             return
         loading_since = time.perf_counter()
         runtime = get_runtime()
-        self._planner = settings.planner and settings.planner()
+        if settings.target is not None:
+            settings.target.note(found.stages)
+            self._planner = settings.target()
         self._asked_at += time.perf_counter() - loading_since
         self._prompted = meaning.prompted
         prompt = self._prompt(found.passages, runtime)

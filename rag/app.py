@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rag.conversation import Turn
     from rag.events import AnswerEvent, Passage
     from rag.parts import Notify
-    from rag.plan import Planner
+    from rag.plan import Target
     from rag.states import StatesEvent
     from rag.status import Status
 
@@ -168,7 +168,7 @@ class Rag(Parts):
             collection,
             history=history,
             where=where,
-            planner=self._planner(target_ttft_s),
+            target=self._target(target_ttft_s),
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_k=top_k,
@@ -252,14 +252,13 @@ class Rag(Parts):
         self.retriever  # noqa: B018 - opens it
         self._notify("")
 
-    def _planner(self, target_s: float | None) -> Callable[[], Planner] | None:
-        """Gives what plans answers to come in time, if they are to."""
-        from rag.plan import Planner
+    def _target(self, seconds: float | None) -> Target | None:
+        """When answers are to begin, if that is said or set."""
+        from rag.plan import Target
 
         settings = self.settings
-        if target_s is None and settings.target_ttft_ms is not None:
-            target_s = settings.target_ttft_ms / 1000
-        if target_s is None:
+        if seconds is None and settings.target_ttft_ms is not None:
+            seconds = settings.target_ttft_ms / 1000
+        if seconds is None:
             return None
-        reuse_for, compress = settings.reuse_for, settings.compress
-        return lambda: Planner(self.runtime, self.speeds, target_s, reuse_for(self.runtime.name), compress)
+        return Target(seconds, self.speeds, lambda: self.runtime, settings.reuse_for, settings.compress)

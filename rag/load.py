@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from indexes.types import Filter
     from rag.config import Settings
     from rag.conversation import Turn
-    from rag.plan import Planner
+    from rag.plan import Target
     from serving.models.prepared import PreparedModel
     from serving.native import NativeRuntime
     from serving.states.store import StateStore
@@ -83,7 +83,7 @@ def ask_settings(
     *,
     history: Sequence[Turn] = (),
     where: Filter | None = None,
-    planner: Callable[[], Planner] | None = None,
+    target: Target | None = None,
     max_new_tokens: int | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
@@ -94,7 +94,7 @@ def ask_settings(
         history=() if settings.follow_ups == "off" else tuple(history),
         split_questions=settings.split_questions,
         where=where,
-        planner=planner,
+        target=target,
         top_k=top_k or settings.top_k,
         context_tokens=settings.context_tokens,
         min_relevance=settings.min_relevance_for(collection or settings.collection),

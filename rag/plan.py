@@ -11,7 +11,7 @@ from serving.runtime import Reuse
 from serving.states.types import Tier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rag.events import Passage
     from rag.speeds import SpeedBook, Speeds
@@ -26,6 +26,7 @@ _LOST_BY_COMPRESSING = 0.16  # of an answer's worth, times the square of the sha
 _LOST_BY_NO_REPAIR = 0.02  # of it likewise
 _LOST_BY_KEEPING_NOTHING = 0.03  # the next question pays
 _HARDLY_LATER = 1.05
+_FOR_RERANKING = 0.3  # of the time to the first token
 _EARLY_LAYERS = 2  # that are computed for the whole prompt to choose a share of its tokens for repair
 
 
@@ -119,6 +120,43 @@ class _Frame:
     tail: int
     number: float
     num_layers: int
+
+
+class Target:
+    """A time to the first token; called, it gives the planner that is to meet it.
+
+    Args:
+        runtime: called for the model, which may have to be loaded first.
+        reuse_for: see `rag.answer.AskSettings`; likewise `compress`.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        book: SpeedBook,
+        runtime: Callable[[], NativeRuntime],
+        reuse_for: Callable[[str], Reuse | None],
+        compress: float,
+    ) -> None:
+        self._seconds = seconds
+        self._book = book
+        self._runtime = runtime
+        self._reuse_for = reuse_for
+        self._compress = compress
+
+    def __call__(self) -> Planner:
+        """What decides how it is met."""
+        runtime = self._runtime()
+        return Planner(runtime, self._book, self._seconds, self._reuse_for(runtime.name), self._compress)
+
+    @property
+    def leaves_time_to_rerank(self) -> bool:
+        """Whether what a reranker usually takes is a small part of it."""
+        return (self._book.rerank_s or 0.0) <= _FOR_RERANKING * self._seconds
+
+    def note(self, stages: Iterable[tuple[str, float]]) -> None:
+        """Takes note of what retrieval took, stage by stage."""
+        self._book.note_reranking(dict(stages).get("rerank"))
 
 
 class Planner:

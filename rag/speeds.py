@@ -8,7 +8,7 @@ import math
 import os
 import threading
 import time
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -38,6 +38,8 @@ _OUTLIER = 2.0  # times the usual error; what took longer than that was held up 
 _USUAL_MARGIN = 1.15  # until enough answers have shown it
 _MARGINS = (1.0, 2.0)
 _ENOUGH = 8
+_NEWEST = 0.25  # weight of the newest time that reranking took
+_FORGOTTEN = 0.98  # what is left of it each time that reranking is left out
 _MET_BY = 0.9  # share of answers that are to take no longer than planned
 _LEAST_S = 1e-12
 _LEAST_PAIR = 1 / 20_000  # of the time to compute a token
@@ -101,6 +103,18 @@ class Speeds:
         return cls(step_s, token_s - pair_s * middle / 2, pair_s, token_s * _TO_PLACE, token_s * _TO_LOAD)
 
 
+@dataclass(slots=True)
+class _Content:
+    """Of the file.
+
+    Attributes:
+        models: by name, `measured` and `answers`, as `Speeds.measured` and `learnt` take them.
+    """
+
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rerank_s: float | None = None
+
+
 class SpeedBook:
     """The speeds of models on this machine, in a file; what cannot be read or written is measured anew.
 
@@ -111,30 +125,45 @@ class SpeedBook:
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock = threading.Lock()
-        self._content: dict[str, dict[str, Any]] = _read(file)
+        self._content = _read(file)
 
     def speeds(self, runtime: NativeRuntime) -> Speeds:
         """Those of a model, which is timed for about a second if it never was."""
         name = _name(runtime)
         with self._lock:
-            if name not in self._content:
-                self._content[name] = {"measured": _time(runtime), "answers": []}
+            if name not in self._content.models:
+                self._content.models[name] = {"measured": _time(runtime), "answers": []}
                 self._write()
-            known = self._content[name]
+            known = self._content.models[name]
             return learnt(Speeds.measured(known["measured"]), known["answers"])
 
     def note(self, runtime: NativeRuntime, work: Work, seconds: float) -> None:
         """Takes note of what the work of an answer took."""
         row = [*(round(part, 1) for part in astuple(work)), round(seconds, 6)]
         with self._lock:
-            if known := self._content.get(_name(runtime)):
+            if known := self._content.models.get(_name(runtime)):
                 known["answers"] = [*known["answers"], row][-_NUM_HELD:]
                 self._write()
+
+    @property
+    def rerank_s(self) -> float | None:
+        """What reranking usually takes; None until it was noted."""
+        with self._lock:
+            return self._content.rerank_s
+
+    def note_reranking(self, seconds: float | None) -> None:
+        """Takes note of what reranking took; None where it was left out, so that it is tried again some day."""
+        with self._lock:
+            known = self._content.rerank_s
+            if seconds is None:
+                self._content.rerank_s = known and known * _FORGOTTEN
+            else:
+                self._content.rerank_s = seconds if known is None else known + _NEWEST * (seconds - known)
 
     def _write(self) -> None:
         part = self._file.with_name(f"{self._file.name}.{os.getpid()}.part")
         try:
-            part.write_text(json.dumps(self._content))
+            part.write_text(json.dumps(asdict(self._content)))
             part.replace(self._file)
         except OSError as error:
             logger.warning("%s cannot be written (%s); speeds are measured again next time", self._file, error.strerror)
@@ -197,13 +226,14 @@ def _name(runtime: NativeRuntime) -> str:
     return f"{runtime.name} {runtime.engine.model.weight_format}"
 
 
-def _read(file: Path) -> dict[str, dict[str, Any]]:
+def _read(file: Path) -> _Content:
+    """What the file holds; nothing where it is not there or not whole."""
     try:
-        content = json.loads(file.read_text())
-        for known in content.values():
+        content = _Content(**json.loads(file.read_text()))
+        for known in content.models.values():
             Speeds.measured(known["measured"])
             if any(len(row) != len(fields(Work)) + 1 for row in known["answers"]):
-                return {}
+                return _Content()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
-        return {}
-    return dict(content)
+        return _Content()
+    return content

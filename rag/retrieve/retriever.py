@@ -60,6 +60,7 @@ class _Search:
     tell: OnCandidates
     where: Filter | None
     stages: Stages
+    rerank: bool = True
 
 
 class Retriever:
@@ -105,12 +106,17 @@ class Retriever:
         limit: int,
         on_candidates: OnCandidates | None = None,
         where: Filter | None = None,
+        *,
+        rerank: bool = True,
     ) -> Retrieval:
         """The passages that bear most on any of several questions, such as the parts of one; see `retrieve`.
 
         Their lists take turns; the relevance is that of the question with the highest.
+
+        Args:
+            rerank: False leaves the reranker out, where there is no time for it.
         """
-        search = _Search(collection, limit, on_candidates or (lambda _: None), where, Stages())
+        search = _Search(collection, limit, on_candidates or (lambda _: None), where, Stages(), rerank)
         asked = [self._asked(question, search) for question in questions]
         lists = [self._ranked(each, search) for each in asked]
         best = self._chosen(taking_turns(lists) if len(lists) > 1 else lists[0], search)
@@ -145,7 +151,7 @@ class Retriever:
                 texts = [candidate.hit.chunk.text for candidate in fused]
                 fused = [fused[place] for place in without_near_duplicates(texts, self._num_wanted(search.limit))]
         search.tell([candidate.hit for candidate in fused[: search.limit]])
-        if self._reranker is None or not fused:
+        if self._reranker is None or not fused or not search.rerank:
             return [Ranked(candidate) for candidate in fused]
         judged, others = fused[: settings.rerank_candidates], fused[settings.rerank_candidates :]
         with search.stages.stage("rerank"):

@@ -11,7 +11,7 @@ import pytest
 from rag.app import Rag
 from rag.config import load_settings
 from rag.events import DoneEvent, RetrievalEvent
-from rag.plan import Plan, Planner
+from rag.plan import Plan, Planner, Target
 from rag.prompt import build_prompt
 from rag.speeds import SpeedBook, Speeds, Work, learnt
 from serving.runtime import Reuse
@@ -64,7 +64,7 @@ def book(rag: Rag, tmp_path: Path) -> SpeedBook:
     file = tmp_path / "speeds.json"
     runtime = rag.runtime
     name = f"{runtime.name} {runtime.engine.model.weight_format}"
-    file.write_text(json.dumps({name: {"measured": MEASURED, "answers": []}}))
+    file.write_text(json.dumps({"models": {name: {"measured": MEASURED, "answers": []}}}))
     return SpeedBook(file)
 
 
@@ -156,7 +156,7 @@ def test_an_answer_follows_its_plan_and_teaches_the_next(rag: Rag) -> None:
     assert not found.plan.is_met
     assert [passage.number for passage in found.passages] == [1]
     held = json.loads(rag.settings.speeds_file.read_text())
-    (known,) = held.values()
+    (known,) = held["models"].values()
     assert len(known["measured"]) == 3
     assert len(known["answers"]) == 1
     again = next(iter(rag.ask(asked + " Please.", target_ttft_s=60.0, max_new_tokens=4)))
@@ -198,9 +198,22 @@ def test_answers_that_vary_leave_more_room() -> None:
     assert learnt(measured, varying).margin > 1.3
 
 
+def test_reranking_is_left_out_where_it_would_take_much_of_the_time(rag: Rag, book: SpeedBook) -> None:
+    def leaves_time(seconds: float) -> bool:
+        return Target(seconds, book, lambda: rag.runtime, lambda _: None, 1.0).leaves_time_to_rerank
+
+    assert leaves_time(0.1)
+    book.note_reranking(0.08)
+    assert not leaves_time(0.1)
+    assert leaves_time(1.0)
+    for _ in range(100):
+        book.note_reranking(None)
+    assert leaves_time(0.1)  # it is tried again, as it may be faster now
+
+
 def test_a_damaged_file_is_measured_anew(rag: Rag, tmp_path: Path) -> None:
     file = tmp_path / "speeds.json"
-    file.write_text('{"x": {"measured": [[1, 2]], "answers": []}}')
+    file.write_text('{"models": {"x": {"measured": [[1, 2]], "answers": []}}}')
     speeds = SpeedBook(file).speeds(rag.runtime)
     assert (speeds.rates > 0).all()
     assert SpeedBook(file).speeds(rag.runtime) == speeds
