@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from indexes import stamp
 from indexes.effort import Effort
+from indexes.errors import StorageError
 from indexes.stamp import DamagedFileError, State
 
 if TYPE_CHECKING:
@@ -68,6 +69,19 @@ def load(path: Path, origin: Origin, generation: int) -> Card:
 def card_path(path: Path) -> Path:
     """Where the card of lists is."""
     return path.with_suffix(SUFFIX)
+
+
+def remove_lists(path: Path) -> None:
+    """Remove lists and their card, as far as they are there.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        for each in (card_path(path), path):
+            each.unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"the vectors at {path} cannot be removed: {error.strerror}") from error
 
 
 def _to_card(content: dict[str, Any]) -> Card:

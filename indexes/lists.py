@@ -18,7 +18,6 @@ import numpy as np
 from indexes import card as cards
 from indexes import effort as efforts
 from indexes import stamp
-from indexes.errors import StorageError
 from indexes.selecting import as_bits, both, few_threads, lists_search
 from indexes.stamp import DamagedFileError
 
@@ -112,6 +111,11 @@ class Lists:
     def effort(self) -> Effort:
         """How hard they are searched."""
         return efforts.choose(self.card.measured, self.recall)
+
+    @property
+    def num_looked_at(self) -> float:
+        """How many vectors' codes are read for a question, on average over lists."""
+        return len(self) * self.effort.num_lists / int(self._index.nlist)
 
     def remove(self, ids: NDArray[int64]) -> None:
         """Take entries out, as far as they are in; at once in memory, in the file when it is saved."""
@@ -281,16 +285,3 @@ def read_index(path: Path, *, mapped: bool) -> Any:
         mapping: Any = faiss.downcast_InvertedLists
         mapping(index.invlists).prefetch_nthread = 0  # else threads are started for each search
     return index
-
-
-def remove_files(path: Path) -> None:
-    """Remove lists and their card, as far as they are there.
-
-    Raises:
-        StorageError: the folder cannot be written.
-    """
-    try:
-        for each in (cards.card_path(path), path):
-            each.unlink(missing_ok=True)
-    except OSError as error:
-        raise StorageError(f"the vectors at {path} cannot be removed: {error.strerror}") from error

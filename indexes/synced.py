@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from indexes import card as cards
 from indexes import lookup, stored, vectors
 from indexes.effort import DEFAULT_RECALL, VectorSettings
-from indexes.lists import Lists, remove_files
+from indexes.lists import Lists
 from indexes.stamp import EMPTY, DamagedFileError, State
 from indexes.vectors import Vectors
 
@@ -198,7 +199,7 @@ class SyncedVectors:
     def _remove_old_lists(self, kept: Lists | None) -> None:
         for path in vectors.lists_of(self.path):
             if kept is None or path != kept.path:
-                remove_files(path)
+                cards.remove_lists(path)
 
 
 def _wear(current: Vectors, settings: VectorSettings) -> Literal["train", "fold"] | None:

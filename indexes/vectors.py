@@ -20,7 +20,6 @@ from indexes import effort as efforts
 from indexes import stamp
 from indexes.errors import StorageError
 from indexes.lists import SUFFIX, Lists
-from indexes.lists import remove_files as remove_lists
 from indexes.selecting import as_bits, few_threads, flat_search
 from indexes.stamp import EMPTY, DamagedFileError, Origin, State
 
@@ -244,7 +243,7 @@ def remove_file(path: Path) -> None:
     except OSError as error:
         raise StorageError(f"the vectors at {path} cannot be removed: {error.strerror}") from error
     for lists in lists_of(path):
-        remove_lists(lists)
+        cards.remove_lists(lists)
 
 
 def file_name(collection: str) -> str:

@@ -1,0 +1,1 @@
+"""`rag bench search`: vectors of collections of many sizes, beside plain FAISS."""
