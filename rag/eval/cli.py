@@ -159,10 +159,20 @@ def retrieval(
     questions: Annotated[int, typer.Option(min=1, help="How many to ask at most.")] = 1000,
     seed: Annotated[int, typer.Option(help="Another one draws other questions.")] = 0,
     only: Annotated[str | None, typer.Option(help=f"Searches to compare: {_SEARCHES}; {_COMMA}.")] = None,
+    rerankers: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Rerankers to compare: late, llm, cross-encoder=PATH; {_COMMA}, or none.", show_default="as set"
+        ),
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder that keeps embedded corpora.", show_default="eval in the home folder")
     ] = None,
     *,
+    compression: Annotated[
+        bool,
+        typer.Option("--compression/--no-compression", help="Also what compression keeps, where answers are known."),
+    ] = True,
     titles: Annotated[bool, typer.Option("--titles/--no-titles", help="Documents keep their titles.")] = True,
     as_json: Json = False,
     save: Save = None,
@@ -174,7 +184,8 @@ def retrieval(
     from rag.eval.retrieval.run import RetrievalEval, eval_retrieval
     from rag.eval.retrieval.table import deliver
 
-    asked = RetrievalEval(dataset, questions, seed, _words(only or ""), titles=titles, cache=cache)
+    named = None if rerankers is None else () if rerankers == "none" else _words(rerankers)
+    asked = RetrievalEval(dataset, questions, seed, _words(only or ""), named, compression, titles, cache)
     report = eval_retrieval(settings_of(ctx), asked, Output().note)
     deliver(report, as_json=as_json, save=save)
     if html is not None:

@@ -15,7 +15,7 @@ from rag.eval.retrieval.charts import Bar, Interval, bar_chart, curve_chart, int
 from rag.eval.retrieval.judged import MEASURES, NDCG
 from rag.eval.retrieval.measures import RECALL_RANKS
 from rag.eval.retrieval.searches import DEPTH, HYBRID
-from rag.eval.retrieval.table import values_by_search
+from rag.eval.retrieval.table import compression_rows, values_by_search
 from rag.eval.scores import paired_intervals
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def page(report: Report) -> str:
         legend=Markup(legend(rows)),  # noqa: S704
         bars=Markup(bar_chart(bars, "ms")),  # noqa: S704
         stages=Markup(legend(dict.fromkeys(name for bar in bars for name, _ in bar.parts))),  # noqa: S704
+        compression=compression_rows(report),
         worst=_worst(rows),
     )
 

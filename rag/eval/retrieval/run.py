@@ -14,15 +14,20 @@ from rag.eval.retrieval.evidence import EntryText
 from rag.eval.retrieval.figures import figures
 from rag.eval.retrieval.judged import Judge, Judged
 from rag.eval.retrieval.read import read_dataset
+from rag.eval.retrieval.rerankers import load_rerankers
 from rag.eval.retrieval.searches import searches
+from rag.eval.retrieval.shortened import Shortener
+from rag.load import retrieve_settings
+from rag.retrieve import Retriever
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from rag.app import Rag
     from rag.config import Settings
     from rag.eval.retrieval.dataset import Dataset, Query
+    from rag.eval.retrieval.searches import Search
 
     Notify = Callable[[str], None]
 
@@ -37,6 +42,8 @@ class RetrievalEval:
         data: a test collection, see `read_dataset`.
         num_questions: at most; drawn with `seed` where there are more.
         only: names of the searches that are wanted; none for all.
+        rerankers: see `load_rerankers`.
+        compression: whether it is measured too, where answers are known.
         titles: whether documents keep theirs.
         cache: where corpora are kept; None for the home folder.
     """
@@ -45,6 +52,8 @@ class RetrievalEval:
     num_questions: int = 1000
     seed: int = 0
     only: tuple[str, ...] = ()
+    rerankers: tuple[str, ...] | None = None
+    compression: bool = True
     titles: bool = True
     cache: Path | None = None
 
@@ -62,8 +71,16 @@ def eval_retrieval(settings: Settings, asked: RetrievalEval, notify: Notify) -> 
         raise RagError(f"{asked.data}: no question has an answer; `rag eval abstain --data` asks such questions")
     cache = asked.cache or settings.home / CACHE_FOLDER
     with opened_corpus(dataset, settings, cache, notify, titles=asked.titles) as rag:
-        judged = search_all(rag, dataset, queries, asked, notify)
+        rerankers = load_rerankers(rag, settings, asked.rerankers, notify)
+        ways = searches(rag, rerankers, asked.only)
+        texts = {entry.id: EntryText(entry, extracted(entry, titles=asked.titles).text) for entry in dataset.entries}
+        judged = _search_all(ways, _judge(rag, dataset, texts), queries, notify)
+        measured = list(figures(judged))
+        if asked.compression:
+            retriever = Retriever(rag.index, rag.embedder, retrieve_settings(settings), *rerankers[:1])
+            measured += Shortener(rag, retriever, texts).figures(queries, notify)
         num_chunks = sum(one.num_chunks for one in rag.index.collections())
+    notify("")
     return Report(
         command="eval retrieval",
         machine=machine,
@@ -77,18 +94,14 @@ def eval_retrieval(settings: Settings, asked: RetrievalEval, notify: Notify) -> 
             **settings.model_dump(include={"embedding_model", "chunk_tokens", "chunk_overlap"}),
             **settings.model_dump(include={"candidates", "dense_weight"}),
         },
-        figures=tuple(figures(judged)),
+        figures=tuple(measured),
         warnings=machine.warnings,
         rows=tuple(one.row() for one in judged),
     )
 
 
-def search_all(
-    rag: Rag, dataset: Dataset, queries: Sequence[Query], asked: RetrievalEval, notify: Notify
-) -> list[Judged]:
+def _search_all(ways: Sequence[Search], judge: Judge, queries: Sequence[Query], notify: Notify) -> list[Judged]:
     """What each search finds for each question; the searches take turns, so that a disturbance meets all of them."""
-    ways = searches(rag, (), asked.only)
-    judge = judge_of(rag, dataset, titles=asked.titles)
     for way in ways:
         way.find(queries[0].text)  # loads what it needs
     judged = []
@@ -98,9 +111,8 @@ def search_all(
     return judged
 
 
-def judge_of(rag: Rag, dataset: Dataset, *, titles: bool = True) -> Judge:
+def _judge(rag: Rag, dataset: Dataset, texts: Mapping[str, EntryText]) -> Judge:
     """Knows what is relevant in the index of a dataset."""
-    texts = {entry.id: EntryText(entry, extracted(entry, titles=titles).text) for entry in dataset.entries}
     documents = rag.index.documents(rag.settings.collection) if dataset.by_chunk else []
     return Judge(dataset, {one.path: rag.index.chunks(one) for one in documents}, texts)
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.errors import RagError
-from rag.retrieve import Retriever, RetrieveSettings
+from rag.load import retrieve_settings
+from rag.retrieve import Retriever
 from rag.retrieve.stages import Stages
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from indexes.types import Chunk, Document
     from rag.app import Rag
     from rag.rerank.types import Reranker
+    from rag.retrieve import RetrieveSettings
 
 DEPTH = 100  # as far as recall is measured
 HYBRID = "hybrid"
@@ -67,7 +69,7 @@ def searches(rag: Rag, rerankers: Sequence[Reranker], only: Sequence[str] = ()) 
         RagError: there is no search of a name.
     """
     rag.index.require_identity(rag.embedder.identity)
-    settings = retrieve_settings(rag)
+    settings = retrieve_settings(rag.settings)
     made = [
         Search("bm25", lambda question: _full_text(rag, question)),
         Search("dense", lambda question: _dense(rag, question)),
@@ -79,11 +81,6 @@ def searches(rag: Rag, rerankers: Sequence[Reranker], only: Sequence[str] = ()) 
     if unknown := [name for name in only if name not in names]:
         raise RagError(f"there is no search {unknown[0]!r}; there are: {', '.join(names)}")
     return [search for search in made if not only or search.name in only]
-
-
-def retrieve_settings(rag: Rag) -> RetrieveSettings:
-    """What the product's settings make of retrieval."""
-    return RetrieveSettings(candidates=rag.settings.candidates, dense_weight=rag.settings.dense_weight)
 
 
 def _full_text(rag: Rag, question: str) -> Found:

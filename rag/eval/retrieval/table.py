@@ -12,9 +12,9 @@ from rag.bench import render
 from rag.bench.table import table_console
 from rag.eval.retrieval.figures import DIFFERENCE
 from rag.eval.retrieval.judged import MEASURES, NDCG
+from rag.eval.retrieval.shortened import SETTING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from rag.bench.report import Figure, Report
@@ -29,6 +29,9 @@ def deliver(report: Report, *, as_json: bool, save: Path | None) -> None:
     console.print(searches_table(report))
     console.print()
     console.print(stages_table(report))
+    if compression_rows(report):
+        console.print()
+        console.print(compression_table(report))
 
 
 def values_by_search(report: Report) -> dict[str, dict[str, Figure]]:
@@ -71,10 +74,23 @@ def stages_table(report: Report) -> Table:
     return table
 
 
-def other_figures(report: Report) -> Sequence[Figure]:
-    """Those that are not of a single search."""
-    found = values_by_search(report)
-    return [one for search, figures in found.items() if NDCG not in figures for one in figures.values()]
+def compression_rows(report: Report) -> list[tuple[str, float, float]]:
+    """(setting, percent of tokens kept, percent of answers kept) of each setting."""
+    found = {search: figures for search, figures in values_by_search(report).items() if search.startswith(SETTING)}
+    return [
+        (setting, figures["tokens kept"].ours or 0.0, figures["answers kept"].ours or 0.0)
+        for setting, figures in found.items()
+    ]
+
+
+def compression_table(report: Report) -> Table:
+    """A row for each setting of compression."""
+    table = _table("compression")
+    for heading in ("tokens kept", "answers kept"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for setting, tokens, answers in compression_rows(report):
+        table.add_row(setting, f"{tokens:.1f}%", f"{answers:.1f}%")
+    return table
 
 
 def _table(first: str) -> Table:
