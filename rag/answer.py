@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from indexes.types import Filter
+    from rag.compress import SentenceJudge
     from rag.conversation import Rewrite, Turn
     from rag.events import Passage
     from rag.plan import Plan, Planner, Target
@@ -38,7 +39,8 @@ class AskSettings:
         context_tokens: budget of the prompt.
         timeout_s: time after which the answer ends where it is; None for no end.
         numbers_first: whether a passage's number stands before it or behind it in the prompt.
-        compress: share of a passage's tokens that the model reads, see `rag.compress`.
+        compress: share of the passages' tokens that the model reads, see `rag.compress`.
+        sentence_judge: called for what says which sentences those are; it gives None where their terms do.
         reuse_for: how kept states of passages are used with the model of a name; None for not at all.
         history: what was asked and answered before, the oldest first.
         where: which documents may be found; None for all of the collection.
@@ -55,6 +57,7 @@ class AskSettings:
     timeout_s: float | None = None
     numbers_first: bool = False
     compress: float = 1.0
+    sentence_judge: Callable[[], SentenceJudge | None] = lambda: None
     reuse_for: Callable[[str], Reuse | None] = lambda _: None
     history: tuple[Turn, ...] = ()
     where: Filter | None = None
@@ -147,7 +150,8 @@ class _Answer:
         if self._planner is not None:
             prompt, passages = self._follow_plan(self._planner, prompt, passages, runtime)
         yield RetrievalEvent(self._question, passages, self._retrieval_s, meaning.searched, plan=self._plan)
-        compressor = Compressor(self._settings.compress, runtime.token_offsets, weights)
+        judge = self._settings.sentence_judge() if self._settings.compress < 1 else None
+        compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched))
         yield from self._stream(runtime, prompt, CitationStream(meaning.prompted, passages, weights))
 

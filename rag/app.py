@@ -169,6 +169,7 @@ class Rag(Parts):
             history=history,
             where=where,
             target=self._target(target_ttft_s),
+            sentence_judge=lambda: self.sentence_judge,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_k=top_k,

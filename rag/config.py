@@ -121,7 +121,10 @@ class Settings(BaseSettings):
         None, ge=0, le=1, description="share of its other tokens computed anew; none: as measured for the model"
     )
     compress: float = Field(
-        1.0, gt=0, le=1, description="share of a passage's tokens that the model reads, by sentences; 1 reads all"
+        1.0, gt=0, le=1, description="share of the passages' tokens that the model reads, by sentences; 1 reads all"
+    )
+    compressor_model: Path | None = Field(
+        None, description="folder of a token classification model that says what to read; none: terms do"
     )
     numbers_first: bool = Field(False, description="the number of a passage stands before it in the prompt, not behind")
     reuse: dict[str, ReuseChoice] = Field(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from indexes.types import Filter
+    from rag.compress import SentenceJudge
     from rag.config import Settings
     from rag.conversation import Turn
     from rag.plan import Target
@@ -84,6 +85,7 @@ def ask_settings(
     history: Sequence[Turn] = (),
     where: Filter | None = None,
     target: Target | None = None,
+    sentence_judge: Callable[[], SentenceJudge | None] = lambda: None,
     max_new_tokens: int | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
@@ -106,5 +108,6 @@ def ask_settings(
         timeout_s=settings.answer_timeout_s,
         numbers_first=settings.numbers_first,
         compress=settings.compress,
+        sentence_judge=sentence_judge,
         reuse_for=settings.reuse_for,
     )

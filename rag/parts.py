@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ingest.embed import Embedder
     from ingest.late import LateEncoder
     from rag.answers import AnswerCache
+    from rag.compress import SentenceJudge
     from rag.config import Settings
     from rag.retrieve import Retriever
     from rag.speeds import SpeedBook
@@ -83,6 +84,15 @@ class Parts:
         from rag.rerank.load import load_late
 
         return load_late(self.settings, self.embedder)
+
+    @OpenedOnce
+    def sentence_judge(self) -> SentenceJudge | None:
+        """What says which sentences are left out of passages; None where their terms do."""
+        if self.settings.compressor_model is None:
+            return None
+        from rag.compress.model import ModelJudge
+
+        return ModelJudge(self.settings.compressor_model)
 
     @OpenedOnce
     def states(self) -> StateStore:
