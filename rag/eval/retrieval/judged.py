@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rag.eval.retrieval.evidence import EntryText, evidence_spans
 from rag.eval.retrieval.measures import NDCG_RANK, RECALL_RANKS, ndcg, recall, relevant_ranks
+from rag.eval.retrieval.searches import DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +67,7 @@ class Judge:
 
     def judge(self, search: str, query: Query, found: Found) -> Judged:
         """The measures of what was found."""
-        ranking = list(dict.fromkeys(self._unit(place) for place in found.places))
+        ranking = list(dict.fromkeys(self._unit(place) for place in found.places))[:DEPTH]
         grades = self.grades(query)
         ranks = relevant_ranks(ranking, grades)
         values = {NDCG: ndcg(ranking, grades)}

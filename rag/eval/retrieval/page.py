@@ -82,8 +82,7 @@ def _recall_curves(rows: Rows) -> dict[str, list[tuple[float, float]]]:
         found = np.zeros(DEPTH)
         for row in ones:
             for rank in row["ranks"]:
-                if rank <= DEPTH:
-                    found[rank - 1] += 1 / row["relevant"] / len(ones)
+                found[rank - 1] += 1 / row["relevant"] / len(ones)
         curves[search] = [(float(rank), float(value)) for rank, value in enumerate(np.cumsum(found), start=1)]
     return curves
 

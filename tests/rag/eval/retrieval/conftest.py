@@ -57,4 +57,4 @@ def eval_home(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def report(eval_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """All searches on the tiny collection."""
     folder = write_beir(tmp_path_factory.mktemp("beir") / "small")
-    return eval_retrieval(load_settings(eval_home), RetrievalEval(folder), lambda _: None)
+    return eval_retrieval(load_settings(eval_home), RetrievalEval(folder, rerankers=()), lambda _: None)

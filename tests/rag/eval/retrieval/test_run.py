@@ -33,18 +33,18 @@ def test_the_corpus_is_kept_for_the_next_run_and_made_anew_for_another_one(eval_
     kept = sorted((eval_home / "eval").glob("small-*"))
     settings = load_settings(eval_home)
     told = []
-    again = eval_retrieval(settings, RetrievalEval(beir, only=("bm25",)), told.append)
+    again = eval_retrieval(settings, RetrievalEval(beir, only=("bm25",), rerankers=()), told.append)
     assert sorted((eval_home / "eval").glob("small-*")) == kept
     assert not any("embedding" in line for line in told)
     assert [row["rank"] for row in again.rows] == [row["rank"] for row in report.rows if row["variant"] == "bm25"]
-    eval_retrieval(settings, RetrievalEval(beir, only=("bm25",), titles=False), told.append)
+    eval_retrieval(settings, RetrievalEval(beir, only=("bm25",), rerankers=(), titles=False), told.append)
     assert len(list((eval_home / "eval").glob("small-*"))) == len(kept) + 1
     assert any("embedding" in line for line in told)
 
 
 def test_a_search_that_is_not_there_is_named(eval_home, beir):
     with pytest.raises(RagError, match="no search 'splade'; there are: bm25, dense, hybrid, rrf"):
-        eval_retrieval(load_settings(eval_home), RetrievalEval(beir, only=("splade",)), lambda _: None)
+        eval_retrieval(load_settings(eval_home), RetrievalEval(beir, only=("splade",), rerankers=()), lambda _: None)
 
 
 def test_questions_are_drawn_in_their_order_and_alike_for_a_seed():
