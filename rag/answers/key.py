@@ -7,6 +7,7 @@ import json
 import unicodedata
 from dataclasses import dataclass, fields
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.prompt import instructions
@@ -64,8 +65,15 @@ def answer_key(question: str, asked: AskSettings, settings: Settings, *, stamp: 
     }
     said = [(turn.question, turn.answer) for turn in asked.history]
     told = instructions(numbers_first=asked.numbers_first)
-    scope = _digest([_version(), stamp, asked.collection, model, told, chosen, of_this, said])
+    judged_by = _files(settings.head_file, Path(settings.reranker_model or settings.head_file))
+    scope = _digest([_version(), stamp, asked.collection, model, judged_by, told, chosen, of_this, said])
     return AnswerKey(asked.collection, stamp, scope, " ".join(unicodedata.normalize("NFC", question).split()))
+
+
+def _files(*paths: Path) -> list[tuple[str, int, int]]:
+    """Names, sizes and times of files, and of those in folders: a reranker may be tuned anew in its place."""
+    files = [file for path in paths for file in (path.iterdir() if path.is_dir() else (path,)) if file.is_file()]
+    return sorted((str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files)
 
 
 def _digest(content: object) -> str:

@@ -104,6 +104,11 @@ def test_what_shapes_answers_is_part_of_the_key(tmp_path: Path) -> None:
     others = [{"stamp": "index:2"}, {"model": "def"}, {"top_k": 7}, {"compress": 0.5}, {"collection": "other"}]
     others += [{"repetition_penalty": 1.2}, {"dense_weight": 0.1}, {"weight_format": "int8"}, {"min_relevance": 0.0}]
     assert len({digest(), *(digest(**other) for other in others)}) == 1 + len(others)
+    before = digest()
+    settings = load_settings(tmp_path)
+    settings.head_file.parent.mkdir(parents=True)
+    settings.head_file.write_bytes(b"tuned")
+    assert digest() != before, "a reranker that was tuned finds other passages"
     assert digest(temperature=0.5) is None, "chance has a part in it"
 
 

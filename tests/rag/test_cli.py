@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -46,7 +47,9 @@ def harbour(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
 def test_help_names_every_command_and_exit_code() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for word in "ingest ask search list show delete status verify serve demo states models config bench eval".split():
+    for (
+        word
+    ) in "ingest ask chat search list show delete status verify serve demo states models config bench eval".split():
         assert f"\n  {word} " in result.stdout
     assert "4 the documents do not" in result.stdout
 
@@ -96,7 +99,7 @@ def test_ingest_for_machines_is_a_json_object_a_line(model_home: Path, tmp_path:
 
 
 def test_ask_answers_with_sources_and_its_cost(harbour: Path) -> None:
-    result = run(harbour, "ask", "Who is the lighthouse keeper?")
+    result = run(harbour, "ask", "--no-cache", "Who is the lighthouse keeper?")
     assert result.exit_code == 0
     assert "Ingrid Solheim" in result.stdout.split("\n\n")[0]
     assert "handbook.md" in result.stdout
@@ -112,12 +115,46 @@ def test_ask_quietly_prints_the_answer_alone_and_reads_stdin(harbour: Path) -> N
 
 
 def test_ask_for_machines_is_the_event_stream(harbour: Path) -> None:
-    result = run(harbour, "ask", "--json", "Who is the lighthouse keeper?")
+    result = run(harbour, "ask", "--json", "--no-cache", "Who is the lighthouse keeper?")
     events = [json.loads(line) for line in result.stdout.splitlines()]
     assert (events[0]["type"], events[-1]["type"]) == ("retrieval", "done")
     text = "".join(event["text"] for event in events if event["type"] == "token")
     assert text == events[-1]["answer"]
     assert events[-1]["cost"]["prompt_tokens"] > events[-1]["cost"]["cached_tokens"] > 0
+
+
+def test_an_answer_that_was_given_before_says_when(harbour: Path) -> None:
+    first = run(harbour, "ask", "How many berths has the harbour?")
+    again = run(harbour, "ask", "How many berths has the harbour?")
+    assert again.exit_code == first.exit_code
+    assert again.stdout.split("\n\n")[0] == first.stdout.split("\n\n")[0]
+    assert re.match(r"answered before, at \d{4}-\d\d-\d\d \d\d:\d\d · \d+ ms · ", again.stdout.splitlines()[-1])
+    assert "answered before" not in run(harbour, "ask", "--no-cache", "How many berths has the harbour?").stdout
+
+
+def test_a_conversation_goes_on_from_what_was_said_until_it_begins_anew(harbour: Path) -> None:
+    lines = ["Who is the lighthouse keeper of Lindesund?", "And how often is the lamp serviced?", "/sources", "/new"]
+    result = run(
+        harbour, "chat", "--max-new-tokens", "8", stdin="\n".join([*lines, lines[1], "/nothing", "/quit", "?"])
+    )
+    assert result.exit_code == 0
+    said = [line for line in result.stderr.splitlines() if line.startswith("searched for: ")]
+    assert len(said) == 1
+    assert "Lindesund" in said[0]
+    assert "[1] handbook.md" in result.stdout
+    assert "score" in result.stdout
+    assert "there is no /nothing" in result.stderr
+
+
+def test_a_conversation_for_machines_is_the_events_of_each_answer(harbour: Path) -> None:
+    questions = "How much is a berth?\n\nHow do I bake sourdough bread?\n"
+    result = run(harbour, "chat", "--json", "--max-new-tokens", "8", stdin=questions)
+    kinds = [json.loads(line)["type"] for line in result.stdout.splitlines()]
+    assert kinds.count("retrieval") == kinds.count("done") == 2
+    failed = run(harbour, "chat", "--max-new-tokens", "8", stdin="x" * 4001 + "\nHow much is a berth?\n")
+    assert failed.exit_code == 1
+    assert "4,001 characters" in failed.stderr
+    assert "answer tokens" in failed.stdout or "answered before" in failed.stdout
 
 
 def test_a_question_the_documents_do_not_answer_is_declined(harbour: Path) -> None:

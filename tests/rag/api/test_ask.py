@@ -78,6 +78,9 @@ def test_what_the_documents_do_not_say_is_declined(live):
         ({"question": "x", "temperature": -1}, "temperature"),
         ({"question": "x", "temprature": 1}, "temprature"),
         ({"question": "x", "collection": "../other"}, "collection"),
+        ({"question": "x", "history": [{"question": "y", "answer": "z"}] * 51}, "history"),
+        ({"question": "x", "history": [{"question": "", "answer": "z"}]}, "history"),
+        ({"question": "x", "history": [{"question": "y", "answer": "z" * 100_001}]}, "history"),
         ({}, "question"),
     ],
 )
@@ -85,6 +88,42 @@ def test_a_request_out_of_bounds_is_refused_with_the_field(live, body, field):
     response = live.client.post("/v1/ask", json=body)
     assert response.status_code == 422
     assert field in {error["field"].split(".")[0] for error in response.json()["errors"]}
+
+
+def test_a_follow_up_is_searched_for_with_what_was_said(live):
+    history = [{"question": QUESTION, "answer": "Marit Oduya founded it."}]
+    body = {"question": "And when?", "history": history, "stream": False, "max_new_tokens": 4}
+    answer = live.client.post("/v1/ask", json=body).json()
+    assert answer["question"] == "And when?"
+    assert {"Sallowfield", "Oduya"} <= set(answer["searched"][0].split())
+    assert any("Marit Oduya" in each["text"] for each in answer["passages"])
+    alone = live.client.post("/v1/ask", json={**body, "question": QUESTION}).json()
+    assert alone["searched"] == [QUESTION]
+
+
+def test_a_prompt_that_is_too_long_is_the_requests_fault(start_server):
+    server = start_server(kv_cache_mb=1)
+    server.upload("rivers.md", b"# Rivers\n\n" + b"The river Sallow rises in Askerdale and is deep. " * 60)
+    for body in ({"stream": False}, {}):
+        response = server.client.post("/v1/ask", json={"question": "Where does the river Sallow rise?", **body})
+        if body:
+            assert response.status_code == 422
+            assert response.headers["content-type"] == "application/problem+json"
+            assert "raise kv_cache_mb" in response.json()["detail"]
+        else:
+            kind, data = list(events(response.iter_lines()))[-1]
+            assert (kind, data["code"]) == ("error", "prompt_too_long")
+
+
+def test_an_answer_that_was_given_before_says_so_and_is_counted(start_server):
+    server = start_server(answer_cache="exact")
+    server.upload("rivers.md", b"# Rivers\n\nThe river Sallow rises in Askerdale.")
+    body = {"question": "Where does the river Sallow rise?", "max_new_tokens": 4, "stream": False}
+    costs = [server.client.post("/v1/ask", json=body).json()["cost"] for _ in range(2)]
+    assert [cost["from_cache"] for cost in costs] == [False, True]
+    metrics = server.client.get("/metrics").text
+    assert 'rag_answer_cache_hits_total{match="exact"} 1.0' in metrics
+    assert "rag_answer_cache_misses_total 1.0" in metrics
 
 
 def test_leaving_stops_the_answer(live, until):
