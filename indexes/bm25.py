@@ -19,17 +19,17 @@ from indexes import fulltext
 if TYPE_CHECKING:
     import sqlite3
 
-    from numpy import float32, int64, intp
+    from numpy import float32, int32, int64
     from numpy.typing import NDArray
 
-    from indexes.words import Query
+    from indexes.words import Query, Term
 
 K1 = 1.2
 B = 0.75
-_BUDGET_POSTINGS = 8_000_000  # 12 bytes each
+_BUDGET_POSTINGS = 8_000_000  # 8 bytes each
 _MAX_TERMS = 64  # a whole page may be pasted as a question
 
-Postings = tuple["NDArray[intp]", "NDArray[float32]"]
+Postings = tuple["NDArray[int32]", "NDArray[float32]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Bm25:
 
     def __init__(self) -> None:
         self._chunks: dict[int, _Chunks] = {}
-        self._postings: OrderedDict[tuple[int, int, tuple[str, ...]], Postings] = OrderedDict()
+        self._postings: OrderedDict[tuple[int, int, Term], Postings] = OrderedDict()
         self._num_kept = 0
         self._lock = threading.Lock()
 
@@ -67,13 +67,13 @@ class Bm25:
         chunks = self._chunks_of(connection, collection_id)
         scores = np.zeros(len(chunks.ids), dtype=np.float32)
         for term in query.terms[:_MAX_TERMS]:
-            places, gains = self._postings_of(connection, chunks, term.words)
-            scores[places] += term.weight * gains
+            places, gains = self._postings_of(connection, chunks, term)
+            scores[places] += gains
         quoted = self._quoted(connection, chunks, query)
         if quoted is not None:
             scores[~quoted] = 0
         if allowed is not None:
-            scores[np.isin(chunks.ids, allowed, assume_unique=True, invert=True)] = 0
+            scores[~_marked(chunks, _places(chunks.ids, allowed)[0])] = 0
         return _best(chunks.ids, scores, limit)
 
     def _chunks_of(self, connection: sqlite3.Connection, collection_id: int) -> _Chunks:
@@ -93,22 +93,24 @@ class Bm25:
                 self._num_kept -= len(self._postings.pop(name)[0])
         return chunks
 
-    def _postings_of(self, connection: sqlite3.Connection, chunks: _Chunks, words: tuple[str, ...]) -> Postings:
-        """Where the chunks that hold the words stand among all [m], and what each gains by it [m]."""
-        name = (chunks.collection_id, chunks.generation, words)
+    def _postings_of(self, connection: sqlite3.Connection, chunks: _Chunks, term: Term) -> Postings:
+        """Where the chunks that hold a term stand among all [m], and what each gains by it [m]."""
+        name = (chunks.collection_id, chunks.generation, term)
         with self._lock:
             if name in self._postings:
                 self._postings.move_to_end(name)
                 return self._postings[name]
-        ids, counts = fulltext.occurrences(connection, chunks.collection_id, words)
-        places = np.searchsorted(chunks.ids, ids)
-        idf = np.log1p((len(chunks.ids) - len(ids) + 0.5) / (len(ids) + 0.5))
-        made = places, (idf * counts * (K1 + 1) / (counts + chunks.norms[places])).astype(np.float32)
+        ids, counts = fulltext.occurrences(connection, chunks.collection_id, term)
+        places, are_there = _places(chunks.ids, ids)
+        counts = counts[are_there]
+        idf = np.log1p((len(chunks.ids) - len(places) + 0.5) / (len(places) + 0.5))
+        gains = term.weight * idf * counts * (K1 + 1) / (counts + chunks.norms[places])
+        made = places, gains.astype(np.float32)
         with self._lock:
             self._keep(name, made)
         return made
 
-    def _keep(self, name: tuple[int, int, tuple[str, ...]], made: Postings) -> None:
+    def _keep(self, name: tuple[int, int, Term], made: Postings) -> None:
         if name not in self._postings:
             self._postings[name] = made
             self._num_kept += len(made[0])
@@ -121,17 +123,30 @@ class Bm25:
         for phrase in query.quoted:
             places, _ = self._postings_of(connection, chunks, phrase)
             if len(places):
-                holds = np.zeros(len(chunks.ids), dtype=bool)
-                holds[places] = True
+                holds = _marked(chunks, places)
                 all_of_them = holds if all_of_them is None else all_of_them & holds
         return all_of_them if all_of_them is not None and all_of_them.any() else None
+
+
+def _places(ids: NDArray[int64], wanted: NDArray[int64]) -> tuple[NDArray[int32], NDArray[np.bool_]]:
+    """Where those of the wanted ids [n] that are there stand among all, which ascend, and which of them are [n]."""
+    places = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0)).astype(np.int32)
+    are_there = ids[places] == wanted if len(ids) else np.zeros(len(wanted), dtype=bool)
+    return places[are_there], are_there
+
+
+def _marked(chunks: _Chunks, places: NDArray[int32]) -> NDArray[np.bool_]:
+    marked = np.zeros(len(chunks.ids), dtype=bool)
+    marked[places] = True
+    return marked
 
 
 def _best(ids: NDArray[int64], scores: NDArray[float32], limit: int) -> list[tuple[int, float]]:
     """The best (id, score) of those that score, best first and the lowest id first among equals."""
     if limit < 1:
         return []
-    floor = np.partition(scores, -limit)[-limit] if limit < len(scores) else 0
-    places = np.flatnonzero((scores >= floor) & (scores > 0))
+    places = np.flatnonzero(scores)
+    if limit < len(places):
+        places = places[scores[places] >= np.partition(scores[places], -limit)[-limit]]
     order = places[np.lexsort((ids[places], -scores[places]))][:limit]
     return [(int(ids[place]), float(scores[place])) for place in order]

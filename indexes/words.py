@@ -18,6 +18,8 @@ from functools import cache, lru_cache
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 PAIR_WEIGHT = 0.3  # of neighbouring words, beside 1 for each of them
 CODE_WEIGHT = 1.0
+NEAR_WEIGHT = 0.1  # of neighbours that stand near each other, in any order
+NEAR_BETWEEN = 8
 _POINT = "\ue000"  # for private use: FTS5 takes it for a letter, so that `3.5.1` is one word and not `351`
 # Han, kana, Hangul, Thai, Lao, Burmese, Khmer
 _UNSPACED = (
@@ -52,10 +54,16 @@ we were what when where which while who whom why will with would you your s t d 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """Words that follow each other, in lower case and not stemmed, and how much finding them counts."""
+    """Words to look for, in lower case and not stemmed.
+
+    Attributes:
+        weight: how much finding them counts.
+        between: how many other words may stand between them, in any order; None where they follow each other.
+    """
 
     words: tuple[str, ...]
     weight: float = 1.0
+    between: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Query:
     """
 
     terms: tuple[Term, ...]
-    quoted: tuple[tuple[str, ...], ...] = ()
+    quoted: tuple[Term, ...] = ()
 
 
 def spaced(text: str) -> str:
@@ -108,9 +116,10 @@ def parse(query: str) -> Query:
     terms += [Term(pair, PAIR_WEIGHT) for pair in pairs]
     quoted = [tuple(words(next(filter(None, match.groups())))) for match in _QUOTED.finditer(query)]
     heaviest = {term.words: term for term in reversed(terms)}
+    near = [Term(pair, NEAR_WEIGHT, NEAR_BETWEEN) for pair in itertools.pairwise(telling) if in_pairs.isdisjoint(pair)]
     return Query(
-        tuple(term for words, term in reversed(heaviest.items())),
-        tuple(dict.fromkeys(phrase for phrase in quoted if phrase)),
+        (*reversed(heaviest.values()), *dict.fromkeys(near)),
+        tuple(dict.fromkeys(Term(phrase) for phrase in quoted if phrase)),
     )
 
 
