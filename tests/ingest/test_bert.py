@@ -33,6 +33,7 @@ def expected(network, row):
         return network(torch.tensor([row]), output_hidden_states=True).hidden_states
 
 
+@pytest.mark.slow
 def test_states_of_packed_texts_are_those_of_each_alone_in_transformers(tiny):
     from ingest.bert import Bert
 
@@ -45,6 +46,7 @@ def test_states_of_packed_texts_are_those_of_each_alone_in_transformers(tiny):
         np.testing.assert_allclose(hidden.of(text), expected(network, row)[-1][0], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_layers_can_be_run_in_two_parts_and_replaced_by_tuned_ones(tiny):
     from ingest.bert import Bert, UnsupportedModelError
 
@@ -61,6 +63,7 @@ def test_layers_can_be_run_in_two_parts_and_replaced_by_tuned_ones(tiny):
         bert.tuned({"encoder.layer.1.output.dense.weight": state["encoder.layer.1.output.dense.weight"]})
 
 
+@pytest.mark.slow
 def test_weights_may_stand_below_a_prefix(tiny):
     from ingest.bert import Bert
 
@@ -136,9 +139,14 @@ def test_states_of_tokens_come_with_the_vectors(embedder):
     np.testing.assert_allclose(question.vectors[0] @ vectors[0], 1, atol=1e-3)
 
 
-def test_sentence_transformers_gives_no_states(embedder):
-    padded = Embedder(packed=False)
+@pytest.mark.slow
+def test_what_is_not_computed_here_sentence_transformers_embeds_but_gives_no_states(embedder, tmp_path):
+    largest = {"word_embedding_dimension": 384, "pooling_mode": "max"}
+    other = Embedder(save(tmp_path / "other", embedder.folder, pooling=lambda _: largest))
+    states = embedder.encode_query("a question").hidden.of(0).numpy()
+    expected = states.max(axis=0) / np.linalg.norm(states.max(axis=0))
+    np.testing.assert_allclose(other.embed_query("a question"), expected, atol=1e-5)
     assert embedder.gives_states
-    assert not padded.gives_states
+    assert not other.gives_states
     with pytest.raises(EmbedderError, match="does not give the states of tokens"):
-        padded.encode_query("a question")
+        other.encode_query("a question")
