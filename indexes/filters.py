@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexes import lookup, schema
+from indexes.types import Filter
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from numpy import int64
     from numpy.typing import NDArray
 
-    from indexes.types import Filter
 
 _UPLOAD = "upload:"
-_NUM_KEPT = 16
+_NUM_KEPT = 4
 _PARTS = re.compile(r"\*\*/|\*\*|\*|\?|\[!?\]?[^\]/]*\]|[^*?\[]+|\[")
+_STARS = re.compile(r"\*{2,}(?:/\*{2,}(?=/))*")
 _IN_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
@@ -47,7 +48,7 @@ class Filters:
         Raises:
             DocumentNotFoundError: what stands for a document's id is none.
         """
-        if where is None or not is_narrowing(where):
+        if where is None or where == Filter():
             return None
         name = (schema.generation(connection), collection_id, where)
         with self._lock:
@@ -60,12 +61,6 @@ class Filters:
             if len(self._kept) > _NUM_KEPT:
                 self._kept.popitem(last=False)
         return found
-
-
-def is_narrowing(where: Filter) -> bool:
-    """Whether a filter says anything."""
-    dated = where.added_from is not None or where.added_to is not None
-    return dated or bool(where.documents or where.paths or where.types or where.metadata)
 
 
 def document_keys(connection: sqlite3.Connection, collection_id: int, where: Filter) -> list[int]:
@@ -86,7 +81,7 @@ def document_keys(connection: sqlite3.Connection, collection_id: int, where: Fil
 
 def path_pattern(glob: str) -> re.Pattern[str]:
     """What a glob matches: a whole name, or the end of a path that begins at a folder, and all that is in a folder."""
-    plain = glob.strip().replace("\\", "/").removeprefix("./")
+    plain = _STARS.sub("**", glob.strip().replace("\\", "/").removeprefix("./"))
     rooted = plain.startswith(("/", _UPLOAD)) or re.match(r"[A-Za-z]:/", plain)
     body = "".join(_IN_WORDS.get(part) or _class_or_text(part) for part in _PARTS.findall(plain.rstrip("/")))
     exact = re.escape(plain.rstrip("/"))

@@ -45,6 +45,8 @@ def from_metadata(metadata: Iterable[tuple[str, str]]) -> str:
 
 def to_metadata(stored: str) -> tuple[tuple[str, str], ...]:
     """Names and values, by name."""
+    if stored == "{}":  # as most have it, and this is called for every hit
+        return ()
     return tuple(sorted((str(name), str(value)) for name, value in json.loads(stored).items()))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes import filters, fulltext, lookup, rows, schema, token_vectors, words
+from indexes import fulltext, lookup, rows, schema, token_vectors, words
 from indexes.bm25 import Bm25
 from indexes.errors import EmbeddingMismatchError, StorageError
 from indexes.filters import Filters
@@ -99,16 +99,6 @@ class Searching(Reading):
                 return 0, dict.fromkeys(terms, 0)
             frequencies = {term: fulltext.document_frequency(connection, collection_id, term) for term in terms}
             return lookup.num_chunks(connection, collection_id), frequencies
-
-    def matching(self, collection: str, where: Filter) -> int:
-        """How many documents of a collection a filter lets through.
-
-        Raises:
-            DocumentNotFoundError: what stands for a document's id in the filter is none.
-        """
-        with self._database.reading() as connection:
-            collection_id = lookup.find_collection(connection, collection)
-            return 0 if collection_id is None else len(filters.document_keys(connection, collection_id, where))
 
     def embeddings(self, chunk_ids: Sequence[int]) -> dict[int, NDArray[float32]]:
         """The unit vectors [dimension] of those of the chunks that are stored, by chunk id."""

@@ -44,7 +44,9 @@ def _checked_moment(text: str) -> str:
 
 
 Moment = Annotated[str, StringConstraints(max_length=64), AfterValidator(_checked_moment)]
-Glob = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+Glob = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000, pattern=r"^[^*]*(\*+[^*]*){0,10}$")
+]
 MediaType = Annotated[
     str, StringConstraints(strip_whitespace=True, pattern=r"^[\w.+*-]+(/[\w.+*-]+)?$", max_length=100)
 ]
