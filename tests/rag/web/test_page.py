@@ -131,6 +131,29 @@ def test_escape_stops_an_answer_and_the_server_stops_too(live, open_page, until)
     assert page.evaluate("document.activeElement.id") == "question"
 
 
+def test_a_question_may_lean_on_those_before_it_until_a_new_conversation_begins(live, open_page):
+    page = open_page(live)
+    assert not page.is_visible("#new-conversation")
+    ask(page)
+    expect_count(page, DONE, 1)
+    assert not page.is_visible(".searched")
+    ask(page, "And when?")
+    expect_count(page, DONE, 2)
+    assert re.match(r"Searched for: And when\? .*Sallowfield", page.inner_text(".searched >> nth=0"))
+
+    page.keyboard.press("Tab")  # from the question to the button that asks
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".divider")
+    assert not page.is_visible("#new-conversation")
+    assert page.evaluate("document.activeElement.id") == "question"
+    ask(page, "And when?")
+    expect_count(page, DONE, 3)
+    assert not page.is_visible(".exchange:first-child .searched")
+    page.keyboard.press("Alt+n")
+    expect_count(page, ".divider", 2)
+
+
 def test_what_the_documents_do_not_say_is_shown_as_such(live, open_page):
     page = open_page(live)
     ask(page, "What is the boiling point of tungsten?")
