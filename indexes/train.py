@@ -63,7 +63,7 @@ class Maker:
         """
         with _threads(self.num_threads):
             choose = np.random.default_rng(_SEED)
-            num_lists = 1 << max(0, round(math.log2(2 * math.sqrt(len(ids)))))
+            num_lists = 1 << max(0, round(math.log2(math.sqrt(len(ids)))))
             drawn = choose.permutation(ids)[: num_lists * _SAMPLE_PER_LIST]
             index, truth = self._trained(drawn, num_lists, dimension)
             num_added = self._add(index, ids, truth)

@@ -94,7 +94,7 @@ def test_questions_find_the_wanted_share_of_the_true_nearest_with_exact_scores(f
     with opened(folder) as index:
         effort = index.efforts()["default"]
         assert effort.recall >= 0.95
-        assert effort.num_lists < 64
+        assert effort.num_lists < 32
         shares = []
         for number in range(60):
             query = vector_of(f"question {number}")
@@ -231,14 +231,14 @@ def test_recent_vectors_are_folded_into_lists_whose_centres_stay(folder):
 
 
 def test_centres_are_chosen_anew_when_a_collection_has_more_than_doubled(folder):
-    assert faiss.read_index(str(only(folder, "lists"))).nlist == 64
+    assert faiss.read_index(str(only(folder, "lists"))).nlist == 32
     with opened(folder) as index:
         for number in range(30, 52):
             index.write(document(number))
         index.settle()
         assert index.verify() == []
     found = faiss.read_index(str(only(folder, "lists")))
-    assert (found.nlist, found.ntotal) == (128, 4200)
+    assert (found.nlist, found.ntotal) == (64, 4200)
 
 
 def test_a_collection_that_has_become_small_is_compared_as_a_whole_again(folder):

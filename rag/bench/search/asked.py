@@ -28,19 +28,20 @@ if TYPE_CHECKING:
 
 _CHUNKS_OF_A_DOCUMENT = 100
 _WORDS_OF_A_CHUNK = 80
-_WORDS_OF_A_QUESTION = 9
+_WORDS_OF_A_QUESTION = 6
 _VOCABULARY = 50_000
+_STOP_WORDS = 50  # the most frequent words of a language; they are not searched for, and left out here
 _WARM_UP = 5
 _CANDIDATES = 50
 _SEED = 5
 
 
 class _Texts:
-    """Texts of made-up words, some of which are frequent and most of which are rare (Zipf)."""
+    """Texts of made-up words, some of which are frequent and most of which are rare (Zipf), without stop words."""
 
     def __init__(self) -> None:
         self._choose = np.random.default_rng(_SEED)
-        weights = 1 / np.arange(1, _VOCABULARY + 1)
+        weights = 1 / np.arange(_STOP_WORDS + 1, _STOP_WORDS + _VOCABULARY + 1)
         self._bounds = np.cumsum(weights / weights.sum())
         letters = np.array(list("bcdfghklmnprstvwaeiou"))
         self._words = np.array(["".join(self._choose.choice(letters, 3 + rank % 7)) for rank in range(_VOCABULARY)])
