@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from indexes.types import Filter
     from rag.app import Rag
     from rag.console import Output
     from rag.events import Passage
@@ -36,6 +37,7 @@ class Chat:
     """One conversation, turn by turn.
 
     Attributes:
+        where: which documents may be found.
         cancel: gives, around each answer, what ends it on Ctrl-C.
         failed: whether a question ended with an error.
     """
@@ -43,6 +45,7 @@ class Chat:
     rag: Rag
     output: Output
     collection: str | None
+    where: Filter | None
     cancel: Cancel
     history: list[Turn] = field(default_factory=list)
     failed: bool = False
@@ -80,11 +83,12 @@ class Chat:
         except RagError as error:
             self._fail(str(error))
             return
-        if not self.rag.remembers(question, collection=self.collection, history=self.history):
+        if not self.rag.remembers(question, collection=self.collection, history=self.history, where=self.where):
             self.rag.warm_up()
         with self.cancel() as cancel:
+            history = self.history[-MAX_TURNS:]
             view.show(
-                self.rag.ask(question, collection=self.collection, history=self.history[-MAX_TURNS:], cancel=cancel)
+                self.rag.ask(question, collection=self.collection, history=history, where=self.where, cancel=cancel)
             )
         self._passages = view.passages
         if view.error is not None:

@@ -18,6 +18,7 @@ from rag.cli.common import (
     cancel_on_interrupt,
     opened,
 )
+from rag.cli.filters import DocumentOnly, MetaOnly, PathOnly, Since, TypeOnly, Until, Where
 
 app = typer.Typer()
 
@@ -31,6 +32,12 @@ def chat(
     max_new_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 takes the likeliest token.")] = None,
     states: States = None,
+    document: DocumentOnly = None,
+    path: PathOnly = None,
+    media_type: TypeOnly = None,
+    since: Since = None,
+    until: Until = None,
+    meta: MetaOnly = None,
     *,
     cache: UseCache = True,
     json: Json = False,
@@ -45,7 +52,8 @@ def chat(
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
     flags |= {"states": states, "answer_cache": None if cache else "off"}
     with opened(ctx, json, quiet, **flags) as (rag, output):
-        talk = Chat(rag, output, collection, lambda: cancel_on_interrupt(output, "stopping"))
+        where = Where(document, path, media_type, since, until, meta).filter(rag, collection)
+        talk = Chat(rag, output, collection, where, lambda: cancel_on_interrupt(output, "stopping"))
         is_person = sys.stdin.isatty() and output.err.is_terminal
         talk.run(typed_lines(output) if is_person else piped_lines())
         if talk.failed:

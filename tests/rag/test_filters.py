@@ -41,7 +41,7 @@ def home(make_home: Callable[[], Path], docs: Path) -> Path:
 
 def found(home: Path, *options: str) -> set[str]:
     result = run(home, "search", "Where is the tide gauge?", "--json", *options)
-    assert result.exit_code in {0, 4}, result.stderr
+    assert result.exit_code == 0, result.stderr
     return {json.loads(line)["document_name"] for line in result.stdout.splitlines()}
 
 
@@ -50,7 +50,6 @@ def found(home: Path, *options: str) -> set[str]:
     [
         (["--document", "pier.txt", "--type", "txt", "--since", "2024-01-01"], {"pier.txt"}),
         (["--path", "*.md", "--path", "*.txt", "--meta", "project=apollo"], {"tides.md"}),
-        (["--path", "reports/**", "--until", "2024-01-01"], set()),
     ],
 )
 def test_search_finds_only_what_the_options_let_through(home: Path, options: list[str], names: set[str]) -> None:
@@ -58,7 +57,7 @@ def test_search_finds_only_what_the_options_let_through(home: Path, options: lis
 
 
 def test_a_filter_that_lets_nothing_through_says_so(home: Path) -> None:
-    result = run(home, "search", "Where is the tide gauge?", "--type", "pdf")
+    result = run(home, "search", "Where is the tide gauge?", "--path", "reports/**", "--until", "2024-01-01")
     assert (result.exit_code, result.stdout) == (4, "")
     assert result.stderr == "no document passes the filter; `rag list` shows what there is\n"
 
@@ -73,8 +72,8 @@ def test_a_filter_that_lets_nothing_through_says_so(home: Path) -> None:
     ],
 )
 def test_an_option_that_cannot_be_read_is_named(home: Path, options: list[str], code: int, message: str) -> None:
-    for command in ("search", "ask"):
-        result = run(home, command, "Where?", *options)
+    for command in (["search", "Where?"], ["ask", "Where?"], ["chat"]):
+        result = run(home, *command, *options)
         assert result.exit_code == code
         assert message in " ".join(result.stderr.replace("│", " ").split())
 
@@ -100,7 +99,6 @@ def test_metadata_can_be_given_later_and_outlives_a_new_version(model_home: Path
         "unchanged",
         [["state", "draft"], ["team", "port"]],
     )
-    assert ingest() == ("unchanged", [["state", "draft"], ["team", "port"]])
     file.write_text("The crane lifts five tons.")
     assert ingest("--meta", "state=final") == ("replaced", [["state", "final"], ["team", "port"]])
     assert ingest("--meta", "team=") == ("unchanged", [["state", "final"]])
