@@ -154,7 +154,7 @@ class Settings(BaseSettings):
 
     top_k: int = Field(3, ge=1, le=100, description="passages per question")
     context_tokens: int = Field(1536, ge=64, description="budget of the prompt, in tokens")
-    candidates: int = Field(50, ge=1, le=1000, description="hits taken from each index before fusion")
+    candidates: int = Field(100, ge=1, le=1000, description="hits taken from each index before fusion")
     dense_weight: float = Field(0.5, ge=0, le=1, description="share of vector similarity in the fused score")
     fusion: Literal["convex", "rrf"] = Field(
         "convex", description="how vector and text search become one: sum of normalised scores, or reciprocal ranks"

@@ -20,7 +20,7 @@ class RetrieveSettings:
         join_neighbours: see `join_neighbours`; 0 joins nothing.
     """
 
-    candidates: int = 50
+    candidates: int = 100
     dense_weight: float = 0.5
     fusion: Literal["convex", "rrf"] = "convex"
     rerank_candidates: int = 32
