@@ -103,7 +103,7 @@ class Bert:
     share the linear layers' products, so that nothing is computed for padding. Norms are computed in float32.
 
     Args:
-        state: weights by name, as Hugging Face's `BertModel` names them, also below a prefix; float32.
+        state: weights by name, as Hugging Face's `BertModel` names them, also below a prefix.
         dtype: of weights and states.
 
     Raises:
@@ -130,7 +130,7 @@ class Bert:
         Raises:
             UnsupportedModelError: a layer is there in part.
         """
-        weights = {_layer_name(name): weight for name, weight in state.items()}
+        weights = {_layer_name(name): weight.float() for name, weight in state.items()}
         other = object.__new__(Bert)
         other.__dict__.update(self.__dict__)
         numbers = {int(name.split(".")[2]) for name in weights if name.startswith("encoder.layer.")}
@@ -234,7 +234,7 @@ def _attend(qkv: Tensor, groups: Sequence[tuple[int, int, int]], num_heads: int)
 
 class _Norm:
     def __init__(self, weights: State, name: str, epsilon: float) -> None:
-        self._weight, self._bias = weights[name + ".weight"].float(), weights[name + ".bias"].float()
+        self._weight, self._bias = weights[name + ".weight"], weights[name + ".bias"]
         self._epsilon = epsilon
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -246,19 +246,23 @@ def read_state(folder: Path) -> dict[str, Tensor]:
 
     Raises:
         UnsupportedModelError: there is none.
+        OSError: it cannot be read, or is damaged.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     path = folder / "model.safetensors"
     if not path.is_file():
         raise UnsupportedModelError(f"{folder} has no model.safetensors")
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise OSError(f"model.safetensors is damaged: {error}") from error
 
 
 def _unprefixed(state: State) -> dict[str, Tensor]:
     prefix = next((name.removesuffix(_WORDS) for name in state if name.endswith(_WORDS)), "")
-    return {name.removeprefix(prefix): weight for name, weight in state.items()}
+    return {name.removeprefix(prefix): weight.float() for name, weight in state.items()}
 
 
 def _layer_name(name: str) -> str:

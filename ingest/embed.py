@@ -200,6 +200,8 @@ def _load(folder: Path, device: str | None, *, packed: bool) -> PackedModel | Pa
             return PackedModel(folder)
         except UnsupportedModelError as reason:
             logger.info("sentence-transformers computes the embedding model: %s", reason)
+        except (OSError, ValueError, KeyError) as error:
+            raise EmbedderError(f"the embedding model in {folder} cannot be loaded: {error}") from error
     from ingest.padded import PaddedModel
 
     return PaddedModel(folder, device)

@@ -64,12 +64,15 @@ def test_layers_can_be_run_in_two_parts_and_replaced_by_tuned_ones(tiny):
 
 
 @pytest.mark.slow
-def test_weights_may_stand_below_a_prefix(tiny):
+def test_weights_may_stand_below_a_prefix_and_in_fewer_bits(tiny):
     from ingest.bert import Bert
 
     ids, _, state, config = tiny
     prefixed = {"bert." + name: weight for name, weight in state.items()}
     assert Bert(prefixed, config).encode(ids).states.equal(Bert(state, config).encode(ids).states)
+    halved = {name: weight.half() for name, weight in prefixed.items()}
+    rounded = {name: weight.float() for name, weight in halved.items()}
+    assert Bert(halved, config).encode(ids).states.equal(Bert(rounded, config).encode(ids).states)
 
 
 def save(folder, source, **changes):
@@ -123,6 +126,15 @@ def test_a_model_without_safetensors_is_left_to_sentence_transformers(embedder, 
     (folder / "model.safetensors").unlink()
     with pytest.raises(UnsupportedModelError, match=r"no model\.safetensors"):
         PackedModel(folder)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "modules.json"])
+def test_a_damaged_model_is_refused_in_one_line(embedder, tmp_path, name):
+    folder = save(tmp_path / "damaged", embedder.folder)
+    (folder / name).write_bytes((folder / name).read_bytes()[:100])
+    with pytest.raises(EmbedderError, match=r"^the embedding model in .*damaged cannot be loaded: .*") as raised:
+        Embedder(folder).embed_query("a question")
+    assert "\n" not in str(raised.value)
 
 
 def test_states_of_tokens_come_with_the_vectors(embedder):
