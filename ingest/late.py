@@ -18,6 +18,7 @@ from ingest.errors import EmbedderError, IngestCancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy import bool_, float32
     from numpy.typing import NDArray
@@ -68,24 +69,24 @@ class LateEncoder:
                 f"'{embedder.identity.name}': make one with `rag tune reranker`, or set rerank to off"
             )
         self._embedder = embedder
-        self._head = head
+        self.head = head
         self._lock = threading.Lock()
         self._networks: dict[bool, Bert] = {}
 
     @property
     def identity(self) -> str:
         """What made the vectors: they are of use only beside others of the same."""
-        return self._head.identity
+        return self.head.identity
 
     @property
     def dimension(self) -> int:
         """The width of a token's vector."""
-        return int(self._head.projection.shape[0])
+        return int(self.head.projection.shape[0])
 
     @property
     def layer(self) -> int:
         """The states after so many of the embedding model's layers go in."""
-        return self._head.layer
+        return self.head.layer
 
     def passages(self, texts: Sequence[str]) -> list[bytes]:
         """The token vectors of each text."""
@@ -109,7 +110,7 @@ class LateEncoder:
         encoded = self._embedder.encode_query(text, layer=self.layer)
         hidden = self._tuned(encoded.hidden)
         telling = self._telling(encoded.ids[0])
-        weights = np.logaddexp(0, hidden.states.float().numpy() @ self._head.weight + self._head.bias)[telling]
+        weights = np.logaddexp(0, hidden.states.float().numpy() @ self.head.weight + self.head.bias)[telling]
         return QuestionTokens(self._projected(hidden)[telling], (weights / weights.sum()).astype(np.float32))
 
     def _tuned(self, hidden: Hidden) -> Hidden:
@@ -117,11 +118,11 @@ class LateEncoder:
         exact = hidden.states.itemsize == np.dtype(np.float32).itemsize
         with self._lock:
             if exact not in self._networks:
-                self._networks[exact] = self._embedder.network(exact=exact).tuned(self._head.layers)
+                self._networks[exact] = self._embedder.network(exact=exact).tuned(self.head.layers)
         return self._networks[exact].encode_further(hidden, from_layer=self.layer)
 
     def _projected(self, hidden: Hidden) -> NDArray[float32]:
-        vectors: NDArray[float32] = hidden.states.float().numpy() @ self._head.projection.T
+        vectors: NDArray[float32] = hidden.states.float().numpy() @ self.head.projection.T
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
@@ -132,16 +133,20 @@ class LateEncoder:
 
     @cached_property
     def _words(self) -> NDArray[bool_]:
-        """By token id, whether it is part of a word or a number."""
-        from ingest.wordpieces import load_tokenizer
+        return words_of(self._embedder.folder)
 
-        tokenizer = load_tokenizer(self._embedder.folder, max_tokens=512)
-        special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
-        vocabulary = tokenizer.get_vocab()
-        words = np.zeros(max(vocabulary.values()) + 1, dtype=np.bool_)
-        for token, number in vocabulary.items():
-            words[number] = token not in special and any(character.isalnum() for character in token)
-        return words
+
+def words_of(folder: Path) -> NDArray[bool_]:
+    """By token id of an embedding model's tokenizer, whether it is part of a word or a number."""
+    from ingest.wordpieces import load_tokenizer
+
+    tokenizer = load_tokenizer(folder, max_tokens=512)
+    special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
+    vocabulary = tokenizer.get_vocab()
+    words = np.zeros(max(vocabulary.values()) + 1, dtype=np.bool_)
+    for token, number in vocabulary.items():
+        words[number] = token not in special and any(character.isalnum() for character in token)
+    return words
 
 
 def pack(vectors: NDArray[float32]) -> bytes:

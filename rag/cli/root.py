@@ -10,7 +10,7 @@ import typer
 import typer.core
 
 from rag.bench.cli import app as bench_app
-from rag.cli import chat, config, documents, models, product, questions, states
+from rag.cli import chat, config, documents, models, product, questions, states, tune
 from rag.cli.common import EXIT_ERROR, EXIT_INTERRUPTED, CliContext
 from rag.eval.cli import app as eval_app
 
@@ -77,6 +77,7 @@ for name, group in {
     "states": states.app,
     "models": models.app,
     "config": config.app,
+    "tune": tune.app,
     "bench": bench_app,
     "eval": eval_app,
 }.items():

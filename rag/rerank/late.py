@@ -13,7 +13,7 @@ from rag.rerank.interaction import feedback, interaction, normalised, phrase_sha
 from rag.terms import rarity, terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from indexes import Index
     from ingest.late import LateEncoder
@@ -45,7 +45,10 @@ class LateReranker:
 
     def score(self, question: str, candidates: Sequence[Candidate]) -> list[float]:
         """See `Reranker`; from 0 to 1, or the fused scores while token vectors are missing."""
-        kept = self._token_vectors(candidates)
+        return self.judge(question, candidates, self._token_vectors(candidates))
+
+    def judge(self, question: str, candidates: Sequence[Candidate], kept: Mapping[int, bytes]) -> list[float]:
+        """As `score`, by these token vectors of chunks."""
         chunk_ids = [candidate.hit.chunk_id for candidate in candidates]
         vectors = self._index.embeddings(chunk_ids)
         if any(chunk_id not in kept or chunk_id not in vectors for chunk_id in chunk_ids):

@@ -1,0 +1,1 @@
+"""Tuning the late-interaction head on questions whose passages are known."""
