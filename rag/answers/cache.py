@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from rag.answers import tables
 from rag.errors import RagError
 
 if TYPE_CHECKING:
@@ -25,20 +26,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
-
-_FORMAT = 1  # of the tables and of the events in them; a file of another is made anew
-_BUSY_TIMEOUT_S = 10.0
-# What changes at each use stands apart from what is large, which would be written again with it.
-_TABLES = """
-CREATE TABLE IF NOT EXISTS answers (
-    digest TEXT PRIMARY KEY, collection TEXT NOT NULL, stamp TEXT NOT NULL, scope TEXT NOT NULL, used INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_by_use ON answers (used);
-CREATE INDEX IF NOT EXISTS answers_by_scope ON answers (scope);
-CREATE TABLE IF NOT EXISTS contents (
-    digest TEXT PRIMARY KEY, question TEXT NOT NULL, vector BLOB, events TEXT NOT NULL, made_at REAL NOT NULL
-) WITHOUT ROWID;
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +125,7 @@ class AnswerCache:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
-            used = _next_use(connection)
+            used = tables.next_use(connection)
             connection.execute(
                 "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?)",
                 (key.digest, key.collection, key.stamp, key.scope, used),
@@ -147,7 +134,7 @@ class AnswerCache:
                 "INSERT OR REPLACE INTO contents VALUES (?, ?, ?, ?, ?)",
                 (key.digest, key.question, blob, events, time.time()),
             )
-            while _used_bytes(connection) > self._budget_bytes and _drop_oldest(connection):
+            while tables.used_bytes(connection) > self._budget_bytes and tables.drop_oldest(connection):
                 pass
             connection.execute("COMMIT")
 
@@ -158,7 +145,9 @@ class AnswerCache:
 
         def write(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
-            connection.execute("UPDATE answers SET used = ? WHERE digest = ?", (_next_use(connection), key.digest))
+            connection.execute(
+                "UPDATE answers SET used = ? WHERE digest = ?", (tables.next_use(connection), key.digest)
+            )
             connection.execute("COMMIT")
 
         self._leniently(write, None)
@@ -169,11 +158,11 @@ class AnswerCache:
         Raises:
             RagError: they cannot be removed.
         """
-        return self._strictly(lambda connection: _remove(connection, "stamp <> ?", (stamp,)), 0)
+        return self._strictly(lambda connection: tables.remove(connection, "stamp <> ?", (stamp,)), 0)
 
     def clear(self) -> int:
         """Remove all answers; how many they were."""
-        return self._strictly(lambda connection: _remove(connection, "TRUE", ()), 0)
+        return self._strictly(lambda connection: tables.remove(connection, "TRUE", ()), 0)
 
     def outdated(self, stamp: str) -> list[tuple[str, str]]:
         """(collection, question) of answers that were made in another state of the index."""
@@ -254,11 +243,13 @@ class AnswerCache:
         if not make and not self._path.is_file():
             return None
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = _connect(self._path)
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] not in {0, _FORMAT}:
+        self._connection = tables.connect(self._path)
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] not in {0, tables.FORMAT}:
             self._discard()
-            self._connection = _connect(self._path)
-        self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {_FORMAT}; COMMIT;")
+            self._connection = tables.connect(self._path)
+        self._connection.executescript(
+            f"BEGIN IMMEDIATE; {tables.TABLES} PRAGMA user_version = {tables.FORMAT}; COMMIT;"
+        )
         return self._connection
 
     def _discard(self) -> None:
@@ -271,39 +262,3 @@ class AnswerCache:
         if connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute("PRAGMA journal_mode = DELETE")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    return connection
-
-
-def _next_use(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT coalesce(max(used), 0) + 1 FROM answers").fetchone()[0])
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    pages, free, size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * size)
-
-
-def _drop_oldest(connection: sqlite3.Connection) -> bool:
-    oldest = connection.execute("SELECT digest FROM answers ORDER BY used LIMIT 1").fetchone()
-    if oldest is not None:
-        connection.execute("DELETE FROM answers WHERE digest = ?", oldest)
-        connection.execute("DELETE FROM contents WHERE digest = ?", oldest)
-    return oldest is not None
-
-
-def _remove(connection: sqlite3.Connection, condition: str, values: tuple[str, ...]) -> int:
-    connection.execute("BEGIN IMMEDIATE")
-    chosen = f"SELECT digest FROM answers WHERE {condition}"  # noqa: S608 - the conditions are written in this file
-    connection.execute(f"DELETE FROM contents WHERE digest IN ({chosen})", values)  # noqa: S608
-    removed = connection.execute(f"DELETE FROM answers WHERE {condition}", values).rowcount  # noqa: S608
-    connection.execute("COMMIT")
-    return removed

@@ -24,7 +24,7 @@ _INDIFFERENT = {
     *("extract_stall_s", "extract_timeout_s", "extract_memory_mb"),
     *("answer_cache", "answer_cache_mb"),
 }
-_NOT_OF_THE_KEY = {"collection", "history", "timeout_s"}
+_NOT_OF_THE_KEY = {"collection", "history", "timeout_s", "target", "rewrite"}  # or is in it otherwise
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ def test_a_damaged_file_is_given_up_and_made_anew(tmp_path: Path) -> None:
 def test_a_file_that_is_locked_costs_no_answer_but_a_sweep_says_so(
     cache: AnswerCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rag.answers.cache._BUSY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("rag.answers.tables.BUSY_TIMEOUT_S", 0.05)
     cache.put(key("?"), None, "kept")
     cache.close()
     holder = sqlite3.connect(tmp_path / "home" / "answers.sqlite", isolation_level=None)
