@@ -122,9 +122,13 @@ class LateEncoder:
         return self._networks[exact].encode_further(hidden, from_layer=self.layer)
 
     def _projected(self, hidden: Hidden) -> NDArray[float32]:
-        vectors: NDArray[float32] = hidden.states.float().numpy() @ self.head.projection.T
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        return vectors
+        # By torch throughout: threads of NumPy's that wait for more work would be in the way of its own.
+        import torch
+
+        projection = torch.from_numpy(self.head.projection).to(hidden.states.dtype)
+        vectors = torch.nn.functional.normalize((hidden.states @ projection.T).float(), dim=1)
+        result: NDArray[float32] = vectors.numpy()
+        return result
 
     def _telling(self, ids: Sequence[int]) -> NDArray[bool_]:
         """Which tokens have vectors: all but punctuation, or all of a text that is nothing else."""
