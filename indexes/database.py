@@ -65,7 +65,7 @@ class Database:
                     create_schema(connection)
                 check_schema(connection, path)
                 if not read_only:
-                    migrate(connection)
+                    migrate(connection, path)
                 check_current(connection, path)
         except BaseException:
             self.close()

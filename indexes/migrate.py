@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from indexes import fulltext, schema
@@ -10,6 +11,8 @@ from indexes.errors import StorageError
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 _STEPS = {
     1: (
@@ -24,13 +27,14 @@ _STEPS = {
 """What turns the tables of a version into those of the next."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """Bring tables and full text up to this version in one transaction; several processes may try at once."""
     if is_current(connection):
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not is_current(connection):
+            logger.warning("bringing the index at %s up to date with this version; this is done once", path)
             for version in range(schema.version(connection), schema.SCHEMA_VERSION):
                 for statement in _STEPS[version]:
                     connection.execute(statement)

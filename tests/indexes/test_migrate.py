@@ -127,7 +127,7 @@ def fill(old):
     old.execute("INSERT INTO jobs VALUES (?,?,?,?,?,?,?,?,?,?)", job)
 
 
-def test_an_index_of_the_first_version_keeps_everything(folder):
+def test_an_index_of_the_first_version_keeps_everything(folder, caplog):
     with Index.open(folder, IDENTITY) as index:
         assert index.documents() == [WRITTEN.document]
         assert index.chunks(WRITTEN.document) == WRITTEN.chunks
@@ -135,6 +135,9 @@ def test_an_index_of_the_first_version_keeps_everything(folder):
         assert [hit.chunk.ordinal for hit in index.search_text("default", "pears", 5)] == [1]
         assert index.search_dense("default", vector_of("apples and pears"), 1)[0].score == pytest.approx(1)
         assert index.jobs.get("j1").metadata == ()
+    with Index.open(folder, IDENTITY):
+        (told,) = caplog.messages
+        assert told == f"bringing the index at {folder}/index.sqlite up to date with this version; this is done once"
 
 
 def test_an_index_of_the_first_version_can_do_what_this_one_can(folder):
