@@ -6,6 +6,7 @@ import json
 import random
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from rag.app import Rag
@@ -85,6 +86,7 @@ def _searched(asked: FollowUpEval, settings: Settings, rewriter: Rewriter, notif
     articles = articles_of(asked.data, _content(asked.data))
     with opened_corpus(read_dataset(asked.data), settings, settings.home / CACHE_FOLDER, notify) as rag:
 
+        @cache  # what stands by itself is searched for in the same way by all
         def find(searched: tuple[str, ...]) -> set[str]:
             found = rag.retriever.retrieve_many(searched, rag.settings.collection, _TOP)
             return {passage.path for passage in found.passages}
