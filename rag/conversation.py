@@ -77,7 +77,9 @@ def understand(
     rewritten = rewrite(question, said) if said and rewrite is not None else None
     if rewritten is not None:
         question, said = rewritten, ()
-    prompted = f"{said[0].question.strip()} {question}" if said else question
+    about = " ".join(_carried(question, said, weights)) if said else ""
+    # The earlier question in front would be answered by small models in place of this one.
+    prompted = f"{question} (about {about})" if about else question
     searched = []
     for part in split(question) if in_parts else (question,):
         searched.append(completed(part, needed(part, said), weights))

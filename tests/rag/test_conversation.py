@@ -64,7 +64,7 @@ def test_a_pronoun_takes_up_the_names_of_the_question_and_of_its_answer() -> Non
     (searched,) = meaning.searched
     assert {"Sallowfield", "Instruments", "Marit", "Oduya"} <= set(searched.split())
     assert "ferry" not in searched
-    assert meaning.prompted == "Who founded Sallowfield Instruments? When did she leave the firm for good?"
+    assert meaning.prompted == "When did she leave the firm for good? (about Sallowfield Instruments Marit Oduya)"
 
 
 def test_a_question_with_no_words_of_its_own_takes_up_all_that_tells() -> None:
