@@ -16,10 +16,11 @@ from rag.retrieve.duplicates import without_near_duplicates
 from rag.retrieve.fusion import fuse, reciprocal_ranks
 from rag.retrieve.neighbours import join_neighbours
 from rag.retrieve.ranked import Ranked, taking_turns, to_passage
+from rag.retrieve.rarities import Rarities
 from rag.retrieve.settings import RetrieveSettings
 from rag.retrieve.signals import relevance, signals
 from rag.retrieve.stages import Stages
-from rag.terms import rarity, terms
+from rag.terms import terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -81,6 +82,7 @@ class Retriever:
         self._embedder = embedder
         self._settings = settings or RetrieveSettings()
         self._reranker = reranker
+        self._rarities = Rarities(index)
 
     def retrieve(
         self,
@@ -134,9 +136,7 @@ class Retriever:
 
     def term_weights(self, collection: str, wanted: Iterable[str]) -> dict[str, float]:
         """Inverse document frequency of terms in the collection, as in BM25; never zero."""
-        names = sorted(set(wanted))
-        num_chunks, frequencies = self._index.document_frequency(collection, names)
-        return {term: rarity(num_chunks, frequencies[term]) for term in names}
+        return self._rarities.of(collection, wanted)
 
     def _asked(self, question: str, search: _Search) -> Asked:
         with search.stages.stage("terms"):

@@ -203,6 +203,19 @@ def test_each_of_several_questions_gets_its_passages(retriever):
     assert [name for name, _ in found.stages][:5] == ["terms", "full text", "embed", "dense", "fuse"]
 
 
+def test_a_term_is_as_rare_as_it_is_now_and_not_as_it_was(embedder, tmp_path):
+    with Index.open(tmp_path, embedder.identity) as index:
+        index.write(record("ferry.txt", TEXTS["ferry.txt"], embedder))
+        searching = Retriever(index, embedder)
+        before = searching.term_weights("default", ["ferry", "moth"])
+        assert searching.term_weights("default", ["moth", "ferry"]) == before
+        index.write(record("moth.txt", TEXTS["moth.txt"], embedder))
+        after = searching.term_weights("default", ["ferry", "moth"])
+    assert before["moth"] > before["ferry"]
+    assert after["ferry"] > before["ferry"]
+    assert after["moth"] == after["ferry"]
+
+
 def test_nothing_is_found_where_nothing_is(retriever):
     found = retriever().retrieve("ferry", "elsewhere", 3)
     assert found.passages == ()
