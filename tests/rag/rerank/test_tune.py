@@ -47,6 +47,7 @@ def squad(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_tuned_head_is_compared_on_what_was_held_out_and_one_that_does_not_help_is_not_kept(
     make_home: Callable[[], Path], tmp_path: Path
 ) -> None:
