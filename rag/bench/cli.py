@@ -257,7 +257,7 @@ def diff(
 
 
 def settings_of(ctx: typer.Context, **flags: str | bool | None) -> Settings:
-    """The settings in force: from what was said before the command's name, and these flags; no answer is given again."""
+    """The settings in force, from what was said before the command's name, and these flags; answers are made anew."""
     from rag.config import load_settings
 
     flags = {"answer_cache": "off", **flags}
