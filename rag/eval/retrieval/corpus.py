@@ -57,6 +57,7 @@ def opened_corpus(
         home = cache / f"{dataset.name}-{key}"
         if not (home / _FINISHED).is_file():
             _make(home, dataset, rag, notify, titles=titles)
+    _link_models(home, settings)
     with Rag.open(settings=_at(settings, home), notify=notify) as apart:
         yield apart
 
@@ -66,8 +67,7 @@ def _make(home: Path, dataset: Dataset, rag: Rag, notify: Notify, *, titles: boo
     home.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
     try:
-        rag.settings.models_folder.mkdir(parents=True, exist_ok=True)
-        (folder / "models").symlink_to(rag.settings.models_folder.absolute(), target_is_directory=True)
+        _link_models(folder, rag.settings)
         with Rag.open(settings=_at(rag.settings, folder)) as apart:
             num_chunks = _ingest(dataset.entries, apart, rag, notify, titles=titles)
         about = {"dataset": dataset.name, "documents": len(dataset.entries), "chunks": num_chunks}
@@ -78,6 +78,16 @@ def _make(home: Path, dataset: Dataset, rag: Rag, notify: Notify, *, titles: boo
             folder.rename(home)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link_models(home: Path, settings: Settings) -> None:
+    """Models are where the person's settings have them, also when that has moved since the corpus was made."""
+    models, link = settings.models_folder.absolute(), home / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    if link.is_symlink() and link.readlink() != models:
+        link.unlink()
+    if not link.is_symlink():
+        link.symlink_to(models, target_is_directory=True)
 
 
 def _ingest(entries: Sequence[Entry], apart: Rag, rag: Rag, notify: Notify, *, titles: bool) -> int:
