@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-LOWER_IS_BETTER = frozenset({"s", "ms", "MB", "% wrong", "% of tokens", "nats", "perplexity"})  # of every other unit, more is better
+LOWER_IS_BETTER = frozenset(
+    {"s", "ms", "MB", "% wrong", "% of tokens", "nats", "perplexity"}
+)  # of every other unit, more is better
 
 
 @dataclass(frozen=True, slots=True)
