@@ -152,7 +152,7 @@ class _Answer:
         yield RetrievalEvent(self._question, passages, self._retrieval_s, meaning.searched, plan=self._plan)
         judge = self._settings.sentence_judge() if self._settings.compress < 1 else None
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
-        prompt = compressor.compress(prompt, " ".join(meaning.searched))
+        prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
         yield from self._stream(runtime, prompt, CitationStream(meaning.prompted, passages, weights))
 
     def _prompt(self, passages: Sequence[Passage], runtime: Runtime) -> Prompt:

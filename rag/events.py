@@ -37,6 +37,11 @@ class Passage:
     rerank_score: float | None = None
 
     @property
+    def final_score(self) -> float:
+        """The score that it is ranked by."""
+        return self.score if self.rerank_score is None else self.rerank_score
+
+    @property
     def place(self) -> str:
         """Where it stands, for a person: `handbook.pdf, page 3` or `notes.md, Setup > Windows`."""
         where = [self.document_name]

@@ -41,24 +41,25 @@ class Compressor:
     term_weights: TermWeights
     judge: SentenceJudge | None = None
 
-    def compress(self, prompt: Prompt, question: str) -> Prompt:
-        """The prompt, whose best passage stands last, with less of its passages."""
-        kept = self.kept([passage.text for passage in reversed(prompt.passages)], question)
+    def compress(self, prompt: Prompt, question: str, found: Sequence[float] = ()) -> Prompt:
+        """The prompt, whose best passage stands last, with less of its passages; see `kept`."""
+        kept = self.kept([passage.text for passage in reversed(prompt.passages)], question, found)
         passages = (
             replace(passage, kept=spans) for passage, spans in zip(prompt.passages, reversed(kept), strict=True)
         )
         return replace(prompt, passages=tuple(passages))
 
-    def kept(self, texts: Sequence[str], question: str) -> list[tuple[Span, ...]]:
+    def kept(self, texts: Sequence[str], question: str, found: Sequence[float] = ()) -> list[tuple[Span, ...]]:
         """The spans of each passage's text that stay, in characters, ascending; none where all of it does.
 
         Args:
             texts: of the passages, best first.
+            found: the scores by which they were found, where there are some.
         """
         if self.share >= 1 or not texts:
             return [() for _ in texts]
         passages = [_Passage(text, self.token_offsets(text)) for text in texts]
-        judge = self.judge or TermJudge(self.term_weights)
+        judge = self.judge or TermJudge(self.term_weights, found)
         scores = judge.scores(question, [passage.piece_texts for passage in passages])
         scored = [
             (score, passage, place)

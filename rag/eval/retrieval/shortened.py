@@ -69,7 +69,7 @@ class Shortener:
 
     def _kept(self, query: Query) -> dict[float, Kept]:
         """By share; nothing where no passage held an answer."""
-        found = self._found(query.text)
+        found, scores = self._found(query.text)
         spans = evidence_spans(query, self._texts)
         whole = [(document.path, chunk.start, chunk.end) for document, chunk in found]
         before = _held(spans, whole, all_needed=query.all_needed)
@@ -79,7 +79,7 @@ class Shortener:
         offsets = [list(self._rag.tokenizer.token_offsets(text)) for text in passages]
         kept = {}
         for share in SHARES:
-            stay = self._compressor(share).kept(passages, query.text)
+            stay = self._compressor(share).kept(passages, query.text, scores)
             full = [of_text or ((0, len(text)),) for of_text, text in zip(stay, passages, strict=True)]
             tokens = sum(
                 _between(starts, a, b) for starts, of_text in zip(offsets, full, strict=True) for a, b in of_text
@@ -93,14 +93,15 @@ class Shortener:
             kept[share] = Kept(tokens / sum(map(len, offsets)), after / before)
         return kept
 
-    def _found(self, question: str) -> list[tuple[Document, Chunk]]:
+    def _found(self, question: str) -> tuple[list[tuple[Document, Chunk]], list[float]]:
         found = self._retriever.retrieve(question, self._rag.settings.collection, _PASSAGES).passages
         documents = [self._documents[passage.path] for passage in found]
         index = self._rag.index
-        return [
+        chunks = [
             (document, index.chunks_at(document, [passage.ordinal])[passage.ordinal])
             for document, passage in zip(documents, found, strict=True)
         ]
+        return chunks, [passage.final_score for passage in found]
 
     def _compressor(self, share: float) -> Compressor:
         weights = partial(self._retriever.term_weights, self._rag.settings.collection)
