@@ -6,7 +6,8 @@ import re
 import sqlite3
 from typing import TYPE_CHECKING
 
-from indexes import fulltext, rows, schema
+from indexes import rows, schema
+from indexes.text import fulltext
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from indexes.errors import StorageError
-from indexes.fulltext import add_functions
 from indexes.migrate import check_current, migrate
 from indexes.schema import check_schema, create_schema
+from indexes.text.fulltext import add_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,19 +7,19 @@ import threading
 from typing import TYPE_CHECKING
 
 from indexes import checks, lookup, store
-from indexes.effort import VectorSettings
+from indexes.dense.effort import VectorSettings
+from indexes.dense.rebuild import Rebuilder, num_cores, remove_unfinished
+from indexes.dense.stored import find_target
+from indexes.dense.synced import SyncedVectors
+from indexes.dense.vectors import file_name, file_of, remove_file, saved_effort
 from indexes.errors import DamagedVectorError, StorageError
-from indexes.rebuild import Rebuilder, num_cores, remove_unfinished
-from indexes.stored import find_target
-from indexes.synced import SyncedVectors
-from indexes.vectors import file_name, file_of, remove_file, saved_effort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from indexes.database import Database
-    from indexes.effort import Effort
+    from indexes.dense.effort import Effort
 
 logger = logging.getLogger(__name__)
 

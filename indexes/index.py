@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from indexes.effort import Effort, VectorSettings
+    from indexes.dense.effort import Effort, VectorSettings
     from indexes.types import (
         Document,
         DocumentRecord,

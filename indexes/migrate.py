@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from indexes import fulltext, schema
+from indexes import schema
 from indexes.errors import StorageError
+from indexes.text import fulltext
 
 if TYPE_CHECKING:
     import sqlite3

@@ -7,8 +7,8 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from indexes import fulltext
 from indexes.errors import StorageError
+from indexes.text import fulltext
 from indexes.types import EmbeddingIdentity
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes import fulltext, lookup, rows, schema, token_vectors, words
-from indexes.bm25 import Bm25
+from indexes import lookup, rows, schema, token_vectors
 from indexes.errors import EmbeddingMismatchError, StorageError
 from indexes.filters import Filters
 from indexes.reading import Reading
+from indexes.text import fulltext, words
+from indexes.text.bm25 import Bm25
 
 if TYPE_CHECKING:
     import sqlite3

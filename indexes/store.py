@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexes import fulltext, lookup, rows, schema
+from indexes import lookup, rows, schema
+from indexes.text import fulltext
 
 if TYPE_CHECKING:
     import sqlite3

@@ -12,6 +12,7 @@ import numpy as np
 
 from indexes.types import Document, DocumentRecord
 from ingest.chunk import check_settings, chunk_elements
+from ingest.embed.late import embedded, fill_in
 from ingest.errors import ExtractError, IngestCancelledError, IngestSettingsError
 from ingest.events import (
     Discovered,
@@ -25,7 +26,6 @@ from ingest.events import (
     Outcome,
 )
 from ingest.extract.sandbox import ExtractLimits, Sandbox
-from ingest.late import embedded, fill_in
 from ingest.metadata import checked, merged
 from ingest.sources import Source, found_below, upload
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from indexes import Index
     from indexes.types import Chunk
     from ingest.embed import Embedder
+    from ingest.embed.late import LateEncoder
     from ingest.extract.document import Extracted
     from ingest.extract.sandbox import Reading
-    from ingest.late import LateEncoder
     from ingest.metadata import Metadata
     from ingest.units import TokenOffsets
 

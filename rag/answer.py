@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from indexes.types import Filter
     from rag.compress import SentenceJudge
-    from rag.conversation import Rewrite, Turn
+    from rag.conversation import Turn
+    from rag.conversation.understand import Rewrite
     from rag.events import Passage
     from rag.plan import Plan, Planner, Target
     from rag.retrieve import OnCandidates, Retriever

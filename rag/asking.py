@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rag.answer import AskSettings
     from rag.answers import AnswerKey
     from rag.app import Rag
-    from rag.conversation import Rewrite, Turn
+    from rag.conversation import Turn
+    from rag.conversation.understand import Rewrite
     from rag.events import AnswerEvent
     from serving.native import NativeRuntime
 
@@ -66,7 +67,7 @@ def _rewriter(rag: Rag) -> Rewrite:
     """Has the model restate follow-ups where it is to; it is loaded for the first."""
 
     def rewrite(question: str, said: Sequence[Turn]) -> str | None:
-        from rag.rewrite import Rewriter
+        from rag.conversation.rewrite import Rewriter
 
         return Rewriter(rag.runtime)(question, said) if rag.settings.rewrites_with(rag.model.name) else None
 

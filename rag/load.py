@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from indexes.effort import VectorSettings
+from indexes.dense.effort import VectorSettings
 from ingest.extract.sandbox import ExtractLimits
 from ingest.pipeline import IngestSettings
 from rag.answer import AskSettings

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from indexes import Index
     from ingest.embed import Embedder
-    from ingest.late import LateEncoder
+    from ingest.embed.late import LateEncoder
     from rag.answers import AnswerCache
     from rag.compress import SentenceJudge
     from rag.config import Settings

@@ -107,7 +107,7 @@ def bench_embed(settings: Settings, bench: EmbedBench, notify: Notify) -> Report
 
 def _formats() -> tuple[WeightFormat, ...]:
     """In which passages are embedded; the first is what ingestion uses."""
-    from ingest.linear import cpu_computes_in_bfloat16
+    from ingest.embed.linear import cpu_computes_in_bfloat16
 
     return (WeightFormat.BF16, WeightFormat.FLOAT32) if cpu_computes_in_bfloat16() else (WeightFormat.FLOAT32,)
 
@@ -118,7 +118,7 @@ class _Peer:
     def __init__(self, embedder: Embedder) -> None:
         from sentence_transformers import SentenceTransformer
 
-        from ingest.padded import quiet
+        from ingest.embed.padded import quiet
 
         with quiet():
             self._network = SentenceTransformer(str(embedder.folder), device="cpu", local_files_only=True)

@@ -132,7 +132,7 @@ def _float_products(x: torch.Tensor, weight: torch.Tensor, dtype: torch.dtype) -
     """Ways to multiply numbers of a format, as our own layers and as those of the embedding model do."""
     import torch
 
-    from ingest.linear import Linear
+    from ingest.embed.linear import Linear
     from serving.engine.quantize import FloatLinear
 
     x = x.to(dtype)

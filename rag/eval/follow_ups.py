@@ -14,6 +14,7 @@ from rag.bench.machine import describe_machine
 from rag.bench.report import Figure, Report
 from rag.config import MIN_REWRITTEN, write_rewriter
 from rag.conversation import understand
+from rag.conversation.rewrite import Rewriter
 from rag.errors import RagError
 from rag.eval.conversations import follow_ups
 from rag.eval.restated import CONVERSATIONS, able
@@ -21,7 +22,6 @@ from rag.eval.retrieval.corpus import opened_corpus
 from rag.eval.retrieval.read import read_dataset
 from rag.eval.retrieval.run import CACHE_FOLDER
 from rag.eval.squad import articles_of
-from rag.rewrite import Rewriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from ingest.late import QuestionTokens
+    from ingest.embed.late import QuestionTokens
 
 _SHARPNESS = 15.0  # towards infinity the soft maximum becomes the maximum
 _WINDOW = 32  # tokens, about a sentence and a half

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexes.errors import StorageError
-from ingest.late import unpack
+from ingest.embed.late import unpack
 from rag.rerank.interaction import feedback, interaction, normalised, phrase_share
 from rag.terms import rarity, terms
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from indexes import Index
-    from ingest.late import LateEncoder
+    from ingest.embed.late import LateEncoder
     from rag.rerank.types import Candidate
 
 # One mixture for every collection, chosen on those that MODEL_CARD.md names; each part is normalised first.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from indexes import Index
     from ingest.embed import Embedder
-    from ingest.late import LateEncoder
+    from ingest.embed.late import LateEncoder
     from rag.config import Settings
     from rag.rerank.types import Reranker
     from serving.native import NativeRuntime
@@ -50,9 +50,9 @@ def load_late(settings: Settings, embedder: Embedder) -> LateEncoder | None:
     Raises:
         EmbedderError: late interaction is demanded, and no head fits the embedding model, or it keeps its states.
     """
+    from ingest.embed.head import BUNDLED_HEAD, read_head
+    from ingest.embed.late import LateEncoder
     from ingest.errors import EmbedderError
-    from ingest.head import BUNDLED_HEAD, read_head
-    from ingest.late import LateEncoder
 
     if settings.rerank not in {"auto", "late"}:
         return None

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from indexes import Index, StorageError
-from indexes.stamp import sha256
+from indexes.dense.stamp import sha256
 from tests.indexes.records import IDENTITY, record, vector_of
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from indexes.effort import VectorSettings
+    from indexes.dense.effort import VectorSettings
     from ingest.embed import Embedder
 
     Notify = Callable[[str], None]

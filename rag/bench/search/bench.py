@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from indexes.effort import NUM_NEIGHBOURS, VectorSettings
+from indexes.dense.effort import NUM_NEIGHBOURS, VectorSettings
 from rag.bench.machine import describe_machine, read_gb_per_s
 from rag.bench.report import Figure, Report
 from rag.bench.search.asked import measure_asking

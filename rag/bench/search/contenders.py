@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy import float32, int64
     from numpy.typing import NDArray
 
-    from indexes.stamp import Origin
-    from indexes.stored import Batch
+    from indexes.dense.stamp import Origin
+    from indexes.dense.stored import Batch
 
 OURS, FLAT, HNSW = "ours", "FAISS flat", "FAISS HNSW"
 _HNSW_LINKS = 32
@@ -43,7 +43,7 @@ class Ours:
     """The product's: all compared while few, else lists, refined from SQLite."""
 
     def __init__(self, folder: Path, recall: float) -> None:
-        from indexes import vectors
+        from indexes.dense import vectors
 
         self._connection = sqlite3.connect(folder / "embeddings.sqlite")
         origin = _origin(_width(folder))
@@ -153,11 +153,11 @@ def share_found(found: list[list[int]], truth: NDArray[int64]) -> float:
 
 
 def _build_ours(vectors: NDArray[float32], folder: Path, exact_up_to: int) -> None:
-    from indexes.lists import SUFFIX, Lists
-    from indexes.rebuild import num_cores
-    from indexes.stamp import State
-    from indexes.train import Maker
-    from indexes.vectors import Vectors
+    from indexes.dense.lists import SUFFIX, Lists
+    from indexes.dense.rebuild import num_cores
+    from indexes.dense.stamp import State
+    from indexes.dense.train import Maker
+    from indexes.dense.vectors import Vectors
 
     origin, ids = _origin(vectors.shape[1]), np.arange(len(vectors), dtype=np.int64)
     made = Vectors(origin)
@@ -188,7 +188,7 @@ def _build_plain(name: str, vectors: NDArray[float32], folder: Path) -> None:
 
 
 def _origin(dimension: int) -> Origin:
-    from indexes.stamp import Origin
+    from indexes.dense.stamp import Origin
     from indexes.types import EmbeddingIdentity
 
     return Origin("bench", EmbeddingIdentity("synthetic", "", dimension))

@@ -44,7 +44,7 @@ def _settings(settings: Settings, name: str) -> Settings:
 
 
 def _load(rag: Rag, settings: Settings, notify: Notify) -> Reranker | None:
-    from ingest.late import fill_in
+    from ingest.embed.late import fill_in
     from rag.rerank.load import load_late, load_reranker
 
     late = load_late(settings, rag.embedder)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingest.bert import Hidden
-from ingest.packed import Encoded
+from ingest.embed.bert import Hidden
+from ingest.embed.packed import Encoded
 from rag.rerank.late import LateReranker
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy import float64
     from numpy.typing import NDArray
 
-    from ingest.late import LateEncoder
+    from ingest.embed.late import LateEncoder
     from rag.rerank.tune.material import Material
     from rag.rerank.types import Candidate
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ingest.head import LateHead
+    from ingest.embed.head import LateHead
 
 DIMENSION = 128
 _SHARPNESS = 15.0  # as `rag.rerank.interaction` has them
@@ -63,7 +63,7 @@ class HeadNetwork(nn.Module):
             layer.load_state_dict(own)
 
     def tensors(self) -> dict[str, Tensor]:
-        """As `ingest.head.write_head` takes them."""
+        """As `ingest.embed.head.write_head` takes them."""
         made = {"projection": self.projection.weight, "weight": self.weight.weight[0], "bias": self.weight.bias[0]}
         for number, layer in enumerate(self.layers, start=self.layer):
             made |= {f"encoder.layer.{number}.{name}": tensor for name, tensor in layer.state_dict().items()}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ingest.head import read_head, write_head
-from ingest.late import LateEncoder, words_of
+from ingest.embed.head import read_head, write_head
+from ingest.embed.late import LateEncoder, words_of
 from rag.errors import RerankerError
 from rag.eval.retrieval.corpus import extracted, opened_corpus
 from rag.eval.retrieval.evidence import EntryText

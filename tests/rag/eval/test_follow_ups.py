@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from rag.config import load_settings
+from rag.conversation.leaning import leans
 from rag.eval.conversations import CHANGED, SAME_PARAGRAPH, elliptical, follow_ups, without_name
 from rag.eval.restated import CONVERSATIONS, able
 from rag.eval.squad import Article, SquadQuestion
-from rag.leaning import leans
 
 BRIDGE = "The Varnholt bridge was built in 1931. It crosses the Arlen."
 KEEPER = "Ingrid Solheim keeps the Lindesund light. She was born in Brenn, and she paints."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from ingest.late import QuestionTokens
+from ingest.embed.late import QuestionTokens
 from rag.app import Rag
 from rag.config import load_settings
 from rag.rerank.interaction import feedback, interaction, phrase_share

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from indexes.types import Chunk
-from ingest.head import BUNDLED_HEAD, read_head
+from ingest.embed.head import BUNDLED_HEAD, read_head
 from rag.app import Rag
 from rag.config import load_settings
 from rag.errors import RerankerError

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from ingest.bert import Bert, BertConfig, UnsupportedModelError, read_state
-from ingest.linear import cpu_computes_in_bfloat16
-from ingest.wordpieces import load_tokenizer, tokenize
+from ingest.embed.bert import Bert, BertConfig, UnsupportedModelError, read_state
+from ingest.embed.linear import cpu_computes_in_bfloat16
+from ingest.embed.wordpieces import load_tokenizer, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from ingest.bert import Hidden
+    from ingest.embed.bert import Hidden
 
 _BATCH_TOKENS = 2048  # what the widest layer makes of more does not stay in the cache
 _MODES = {  # of pooling that are computed here, by their names in the model's description, old and new

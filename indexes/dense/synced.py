@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from indexes import card as cards
-from indexes import lookup, stored, vectors
-from indexes.effort import DEFAULT_RECALL, VectorSettings
-from indexes.lists import Lists
-from indexes.stamp import EMPTY, DamagedFileError, State
-from indexes.vectors import Vectors
+from indexes import lookup
+from indexes.dense import card as cards
+from indexes.dense import stored, vectors
+from indexes.dense.effort import DEFAULT_RECALL, VectorSettings
+from indexes.dense.lists import Lists
+from indexes.dense.stamp import EMPTY, DamagedFileError, State
+from indexes.dense.vectors import Vectors
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from numpy import float32, int64
     from numpy.typing import NDArray
 
-    from indexes.card import Card
-    from indexes.stored import Target
+    from indexes.dense.card import Card
+    from indexes.dense.stored import Target
 
 logger = logging.getLogger(__name__)
 

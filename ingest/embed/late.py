@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from indexes import Index
-    from ingest.bert import Bert, Hidden
     from ingest.embed import Embedder
-    from ingest.head import LateHead
-    from ingest.packed import Encoded
+    from ingest.embed.bert import Bert, Hidden
+    from ingest.embed.head import LateHead
+    from ingest.embed.packed import Encoded
 
 _LEVELS = 7  # on either side of zero, in 4 bits
 _FILLED_AT_ONCE = 64  # chunks in a transaction
@@ -142,7 +142,7 @@ class LateEncoder:
 
 def words_of(folder: Path) -> NDArray[bool_]:
     """By token id of an embedding model's tokenizer, whether it is part of a word or a number."""
-    from ingest.wordpieces import load_tokenizer
+    from ingest.embed.wordpieces import load_tokenizer
 
     tokenizer = load_tokenizer(folder, max_tokens=512)
     special = {added.content for added in tokenizer.get_added_tokens_decoder().values()}

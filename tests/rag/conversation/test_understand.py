@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from rag.conversation import Turn, needed, understand
-from rag.leaning import leans
+from rag.conversation.leaning import leans
 from rag.prompt import NOT_ANSWERED
 
 FOUNDED = Turn("Who founded Sallowfield Instruments?", "It was founded by Marit Oduya in 1987.")

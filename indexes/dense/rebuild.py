@@ -10,10 +10,10 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from indexes import stored
+from indexes.dense import stored
+from indexes.dense.lists import SUFFIX
+from indexes.dense.train import CancelledError, Maker
 from indexes.errors import StorageError
-from indexes.lists import SUFFIX
-from indexes.train import CancelledError, Maker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from numpy import int64
     from numpy.typing import NDArray
 
-    from indexes.card import Card
     from indexes.database import Database
-    from indexes.stored import Batch
-    from indexes.synced import SyncedVectors, Work
+    from indexes.dense.card import Card
+    from indexes.dense.stored import Batch
+    from indexes.dense.synced import SyncedVectors, Work
 
 logger = logging.getLogger(__name__)
 

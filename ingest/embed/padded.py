@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ingest.embed.wordpieces import load_tokenizer, tokenize
 from ingest.errors import EmbedderError
-from ingest.wordpieces import load_tokenizer, tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -87,7 +87,7 @@ class PaddedModel:
 def _computes_in_bfloat16(device: str) -> bool:
     import torch
 
-    from ingest.linear import cpu_computes_in_bfloat16
+    from ingest.embed.linear import cpu_computes_in_bfloat16
 
     if device == "cpu":
         return cpu_computes_in_bfloat16()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch.nn import functional
 
-from ingest.linear import Linear
+from ingest.embed.linear import Linear
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from rag.leaning import leans
+from rag.conversation.leaning import leans
 from rag.prompt import NOT_ANSWERED
 from rag.terms import terms
 from serving.runtime import Prompt, SamplingParams, TextPiece

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from indexes import Index
 from ingest import ingest
+from ingest.embed.head import BUNDLED_HEAD, read_head, write_head
+from ingest.embed.late import LateEncoder, embedded, fill_in, pack, unpack
 from ingest.errors import EmbedderError
-from ingest.head import BUNDLED_HEAD, read_head, write_head
-from ingest.late import LateEncoder, embedded, fill_in, pack, unpack
 
 TEXTS = [
     "The keeper of the lighthouse, Ingrid Solheim, services the lamp every nine weeks.",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes import fulltext
+from indexes.text import fulltext
 
 if TYPE_CHECKING:
     import sqlite3
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy import float32, int32, int64
     from numpy.typing import NDArray
 
-    from indexes.words import Query, Term
+    from indexes.text.words import Query, Term
 
 K1 = 1.2
 B = 0.75

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from indexes import stamp
-from indexes.effort import Effort
+from indexes.dense import stamp
+from indexes.dense.effort import Effort
+from indexes.dense.stamp import DamagedFileError, State
 from indexes.errors import StorageError
-from indexes.stamp import DamagedFileError, State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from indexes.stamp import Origin
+    from indexes.dense.stamp import Origin
 
 
 SUFFIX = ".card"

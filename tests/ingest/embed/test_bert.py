@@ -17,7 +17,7 @@ def tiny():
     from transformers import BertConfig as TheirConfig
     from transformers import BertModel
 
-    from ingest.bert import BertConfig
+    from ingest.embed.bert import BertConfig
 
     torch.manual_seed(0)
     sizes = {"hidden_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 128}
@@ -35,7 +35,7 @@ def expected(network, row):
 
 @pytest.mark.slow
 def test_states_of_packed_texts_are_those_of_each_alone_in_transformers(tiny):
-    from ingest.bert import Bert
+    from ingest.embed.bert import Bert
 
     ids, network, state, config = tiny
     shuffled = [ids[at] for at in (5, 9, 0, 3, 7, 1, 8, 2, 6, 4)]
@@ -48,7 +48,7 @@ def test_states_of_packed_texts_are_those_of_each_alone_in_transformers(tiny):
 
 @pytest.mark.slow
 def test_layers_can_be_run_in_two_parts_and_replaced_by_tuned_ones(tiny):
-    from ingest.bert import Bert, UnsupportedModelError
+    from ingest.embed.bert import Bert, UnsupportedModelError
 
     ids, network, state, config = tiny
     bert = Bert(state, config)
@@ -65,7 +65,7 @@ def test_layers_can_be_run_in_two_parts_and_replaced_by_tuned_ones(tiny):
 
 @pytest.mark.slow
 def test_weights_may_stand_below_a_prefix_and_in_fewer_bits(tiny):
-    from ingest.bert import Bert
+    from ingest.embed.bert import Bert
 
     ids, _, state, config = tiny
     prefixed = {"bert." + name: weight for name, weight in state.items()}
@@ -85,7 +85,7 @@ def save(folder, source, **changes):
 
 
 def test_pooling_is_the_models_own(embedder, tmp_path):
-    from ingest.packed import PackedModel
+    from ingest.embed.packed import PackedModel
 
     def first_token(_):
         return {"word_embedding_dimension": 384, "pooling_mode": "cls"}
@@ -110,8 +110,8 @@ def test_pooling_is_the_models_own(embedder, tmp_path):
     ],
 )
 def test_models_of_other_kinds_are_left_to_sentence_transformers(embedder, tmp_path, name, change):
-    from ingest.bert import UnsupportedModelError
-    from ingest.packed import PackedModel
+    from ingest.embed.bert import UnsupportedModelError
+    from ingest.embed.packed import PackedModel
 
     folder = save(tmp_path / "other", embedder.folder, **{name: change})
     with pytest.raises(UnsupportedModelError):
@@ -119,8 +119,8 @@ def test_models_of_other_kinds_are_left_to_sentence_transformers(embedder, tmp_p
 
 
 def test_a_model_without_safetensors_is_left_to_sentence_transformers(embedder, tmp_path):
-    from ingest.bert import UnsupportedModelError
-    from ingest.packed import PackedModel
+    from ingest.embed.bert import UnsupportedModelError
+    from ingest.embed.packed import PackedModel
 
     folder = save(tmp_path / "other", embedder.folder)
     (folder / "model.safetensors").unlink()

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rag.leaning import leans
+from rag.conversation.leaning import leans
+from rag.conversation.split import split
 from rag.prompt import NOT_ANSWERED
-from rag.split import split
 from rag.terms import terms, words
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from indexes import Index, derived, lookup
-from indexes.vectors import file_name
+from indexes.dense.vectors import file_name
 from tests.indexes.records import IDENTITY, record, vector_of
 
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from indexes import Index
-from indexes.effort import VectorSettings
+from indexes.dense.effort import VectorSettings
 from tests.indexes.records import IDENTITY, record, vector_of
 
 SETTINGS = VectorSettings(exact_up_to=800)
 NUM_DOCUMENTS, NUM_CHUNKS = 20, 100
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def texts_of(document):
@@ -330,9 +330,9 @@ KILLED_AT_A_STEP = """
 import pathlib, sys
 
 from indexes import Index
-from indexes.effort import VectorSettings
+from indexes.dense.effort import VectorSettings
 from tests.indexes.records import IDENTITY
-from tests.indexes.test_lists import document
+from tests.indexes.dense.test_lists import document
 from tests.kill_at_step import KillAtStep
 
 counted = KillAtStep(int(sys.argv[2])).counted

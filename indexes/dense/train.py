@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexes import effort as efforts
-from indexes import stamp
-from indexes.card import Card
-from indexes.effort import Truth
-from indexes.lists import Lists, read_index
+from indexes.dense import effort as efforts
+from indexes.dense import stamp
+from indexes.dense.card import Card
+from indexes.dense.effort import Truth
+from indexes.dense.lists import Lists, read_index
 
 if TYPE_CHECKING:
     import threading

@@ -139,7 +139,7 @@ def test_what_is_kept_of_a_collection_follows_its_changes(tmp_path):
 
 
 def test_words_that_no_longer_fit_in_memory_are_read_again(tmp_path, monkeypatch):
-    monkeypatch.setattr("indexes.bm25._BUDGET_POSTINGS", 3)
+    monkeypatch.setattr("indexes.text.bm25._BUDGET_POSTINGS", 3)
     with Index.open(tmp_path, IDENTITY) as index:
         index.write(record("plum", "plum apple", "apple fig"))
         for _ in range(2):

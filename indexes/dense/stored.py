@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexes import lookup, rows, schema
-from indexes.stamp import Origin
+from indexes.dense.stamp import Origin
 
 if TYPE_CHECKING:
     import sqlite3

@@ -10,8 +10,8 @@ import pytest
 from rag.app import Rag
 from rag.config import load_settings, write_rewriter
 from rag.conversation import Turn
+from rag.conversation.rewrite import is_faithful
 from rag.events import RetrievalEvent
-from rag.rewrite import is_faithful
 
 SAID = [Turn("Who designed the Varnholt bridge?", "Elin Sandvik designed it.")]
 

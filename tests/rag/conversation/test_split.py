@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.split import MAX_PARTS, split
+from rag.conversation.split import MAX_PARTS, split
 
 
 @pytest.mark.parametrize(

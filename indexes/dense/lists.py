@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from indexes import card as cards
-from indexes import effort as efforts
-from indexes import stamp
+from indexes.dense import card as cards
+from indexes.dense import effort as efforts
+from indexes.dense import stamp
+from indexes.dense.stamp import DamagedFileError
 from indexes.selecting import as_bits, both, few_threads, lists_search
-from indexes.stamp import DamagedFileError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from numpy import bool_, float32, int64, uint8
     from numpy.typing import NDArray
 
-    from indexes.card import Card
-    from indexes.effort import Effort
-    from indexes.stamp import Origin
+    from indexes.dense.card import Card
+    from indexes.dense.effort import Effort
+    from indexes.dense.stamp import Origin
 
 SUFFIX = ".lists"
 _GONE = -1  # the id of an entry that was removed

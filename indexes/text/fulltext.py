@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes import words
+from indexes.text import words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy import float32, int64
     from numpy.typing import NDArray
 
-    from indexes.words import Term
+    from indexes.text.words import Term
 
 FORMAT = 2  # changes with every change of how words are made of text; an index of another one is made anew
 _COLUMNS = "heading, body, codes"

@@ -1,9 +1,9 @@
 """Vectors of one collection in FAISS, derived from the store and checked against it.
 
 Recent ones, and all of a small collection, are held in memory and compared exactly; those of a large one are in lists
-(`indexes.lists`). The file of the recent ones is `<collection>.faiss` beside `<collection>.json`, its stamp, which
-names the lists too. The stamp is written last and removed first, so a file without a stamp is an unfinished one and is
-never read. Nothing here is pickled.
+(`indexes.dense.lists`). The file of the recent ones is `<collection>.faiss` beside `<collection>.json`, its stamp,
+which names the lists too. The stamp is written last and removed first, so a file without a stamp is an unfinished one
+and is never read. Nothing here is pickled.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from indexes import card as cards
-from indexes import effort as efforts
-from indexes import stamp
+from indexes.dense import card as cards
+from indexes.dense import effort as efforts
+from indexes.dense import stamp
+from indexes.dense.lists import SUFFIX, Lists
+from indexes.dense.stamp import EMPTY, DamagedFileError, Origin, State
 from indexes.errors import StorageError
-from indexes.lists import SUFFIX, Lists
 from indexes.selecting import as_bits, few_threads, flat_search
-from indexes.stamp import EMPTY, DamagedFileError, Origin, State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy import float32, int64
     from numpy.typing import NDArray
 
-    from indexes.effort import Effort
+    from indexes.dense.effort import Effort
 
     Read = Callable[[NDArray[int64]], tuple[NDArray[int64], NDArray[float32]]]
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from numpy import float32
     from numpy.typing import NDArray
 
-    from ingest.bert import Bert
-    from ingest.packed import Encoded, PackedModel
-    from ingest.padded import PaddedModel
+    from ingest.embed.bert import Bert
+    from ingest.embed.packed import Encoded, PackedModel
+    from ingest.embed.padded import PaddedModel
 
 logger = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ class Embedder:
     @property
     def gives_states(self) -> bool:
         """Whether `iter_encoded` and `encode_query` work with this model; loads it."""
-        from ingest.padded import PaddedModel
+        from ingest.embed.padded import PaddedModel
 
         return not isinstance(self._model(), PaddedModel)
 
@@ -173,7 +173,7 @@ class Embedder:
             return self._loaded
 
     def _packed_model(self) -> PackedModel:
-        from ingest.padded import PaddedModel
+        from ingest.embed.padded import PaddedModel
 
         model = self._model()
         if isinstance(model, PaddedModel):
@@ -193,8 +193,8 @@ def _rows(
 
 def _load(folder: Path, device: str | None, *, packed: bool) -> PackedModel | PaddedModel:
     if packed and _runs_on_cpu(device):
-        from ingest.bert import UnsupportedModelError
-        from ingest.packed import PackedModel
+        from ingest.embed.bert import UnsupportedModelError
+        from ingest.embed.packed import PackedModel
 
         try:
             return PackedModel(folder)
@@ -202,7 +202,7 @@ def _load(folder: Path, device: str | None, *, packed: bool) -> PackedModel | Pa
             logger.info("sentence-transformers computes the embedding model: %s", reason)
         except (OSError, ValueError, KeyError) as error:
             raise EmbedderError(f"the embedding model in {folder} cannot be loaded: {error}") from error
-    from ingest.padded import PaddedModel
+    from ingest.embed.padded import PaddedModel
 
     return PaddedModel(folder, device)
 
