@@ -11,7 +11,8 @@ from serving.states.types import Owner, StatesKey
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NO_LIMIT = 1 << 40
+_MEMORY_BYTES = 2 << 30  # more than a measurement keeps
+_DISK_BYTES = 1 << 40
 _ATTEMPTS = 3  # at what is still being written
 _NOWHERE = StatesKey("", Owner("", ""), "")
 
@@ -29,13 +30,13 @@ class Cellar:
         self._folder = folder
         self._fresh: StateStore | None = None
         self.was_dropped: bool | None = None
-        self.warm = StateStore(folder, memory_bytes=_NO_LIMIT, disk_bytes=_NO_LIMIT)
+        self.warm = StateStore(folder, memory_bytes=_MEMORY_BYTES, disk_bytes=_DISK_BYTES)
 
     def fresh(self) -> StateStore:
         """A store that was just opened on the folder, and has measured the disk but not read anything."""
         self.warm.flush()
         self.close_fresh()
-        self._fresh = StateStore(self._folder, memory_bytes=_NO_LIMIT, disk_bytes=_NO_LIMIT)
+        self._fresh = StateStore(self._folder, memory_bytes=_MEMORY_BYTES, disk_bytes=_DISK_BYTES)
         self._fresh.get(_NOWHERE)  # has it measure
         self._fresh.flush()
         self.was_dropped = drop_page_cache(self._folder) and self.was_dropped is not False
