@@ -120,10 +120,10 @@ def hits(connection: sqlite3.Connection, scores: Sequence[tuple[int, float]]) ->
         (json.dumps([chunk_id for chunk_id, _ in scores]),),
     )
     parts = {}
-    for chunk_id, *columns in found:
-        document = rows.to_document(tuple(columns[: rows.NUM_DOCUMENT_COLUMNS]))
-        chunk = rows.to_chunk(document.id, tuple(columns[rows.NUM_DOCUMENT_COLUMNS :]))
-        parts[chunk_id] = (chunk, document)
+    for row in found:
+        document = rows.to_document(row[1 : 1 + rows.NUM_DOCUMENT_COLUMNS])
+        chunk = rows.to_chunk(document.id, row[1 + rows.NUM_DOCUMENT_COLUMNS :])
+        parts[row[0]] = (chunk, document)
     return [Hit(chunk_id, *parts[chunk_id], score) for chunk_id, score in scores if chunk_id in parts]
 
 

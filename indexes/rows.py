@@ -72,9 +72,11 @@ def from_chunk(document_key: int, chunk: Chunk) -> tuple[Any, ...]:
 def to_chunk(document_id: str, row: tuple[Any, ...]) -> Chunk:
     """A chunk from `CHUNK_COLUMNS`."""
     ordinal, text, num_tokens, start, end, pages, section = row
-    return Chunk(
-        document_id, ordinal, text, num_tokens, start, end, tuple(json.loads(pages)), tuple(json.loads(section))
-    )
+    return Chunk(document_id, ordinal, text, num_tokens, start, end, _to_list(pages), _to_list(section))
+
+
+def _to_list(stored: str) -> tuple[Any, ...]:
+    return () if stored == "[]" else tuple(json.loads(stored))  # as for metadata
 
 
 def to_blobs(embeddings: NDArray[float32]) -> list[bytes]:
