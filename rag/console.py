@@ -178,7 +178,7 @@ def print_passages(out: Console, passages: Sequence[Passage]) -> None:
     for passage in passages:
         out.print(
             f"[bold]\\[{passage.number}][/bold] {escape(passage.place)}  "
-            f"[dim]score {passage.score:.2f}, cosine {passage.similarity:.2f}[/dim]"
+            f"[dim]score {passage.final_score:.2f}, cosine {passage.similarity:.2f}[/dim]"
         )
         out.print(escape(_indented(passage.text)) + "\n")
 
