@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -10,11 +12,13 @@ from typing import TYPE_CHECKING
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from ingest.sources import display_name
 from rag.api.problems import ProblemError
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
     from typing import BinaryIO
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_FILES = 50
 _ENVELOPE_BYTES = 16384  # boundaries and part headers, beside the files themselves
+_READ_ON_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +47,15 @@ async def receive_upload(request: Request, folder: Path, max_bytes: int) -> list
     writer = _PartWriter(folder, max_bytes)
     parser = _parser_of(request, writer)
     _refuse_early(request, max_bytes)
+    body = request.stream()
     try:
-        async for data in request.stream():
+        async for data in body:
             await run_in_threadpool(parser.write, data)
         writer.finish()
+    except ProblemError:
+        writer.discard()
+        await _read_on(body, max_bytes)
+        raise
     except FormParserError as error:
         writer.discard()
         detail = f"The multipart body is malformed: {error}."
@@ -54,6 +64,17 @@ async def receive_upload(request: Request, folder: Path, max_bytes: int) -> list
         writer.discard()
         raise
     return writer.files
+
+
+async def _read_on(body: AsyncGenerator[bytes, None], max_bytes: int) -> None:
+    """Take and drop what a client goes on sending, so that it reads why it is refused, and not of a lost connection."""
+    num_bytes = 0
+    with suppress(ClientDisconnect, TimeoutError):
+        async with asyncio.timeout(_READ_ON_S):
+            async for data in body:
+                num_bytes += len(data)
+                if num_bytes > max_bytes:
+                    return
 
 
 def _parser_of(request: Request, writer: _PartWriter) -> MultipartParser:
