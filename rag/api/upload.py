@@ -54,7 +54,7 @@ async def receive_upload(request: Request, folder: Path, max_bytes: int) -> list
         writer.finish()
     except ProblemError:
         writer.discard()
-        await _read_on(body, max_bytes)
+        await _read_on(body)
         raise
     except FormParserError as error:
         writer.discard()
@@ -66,15 +66,12 @@ async def receive_upload(request: Request, folder: Path, max_bytes: int) -> list
     return writer.files
 
 
-async def _read_on(body: AsyncGenerator[bytes, None], max_bytes: int) -> None:
+async def _read_on(body: AsyncGenerator[bytes, None]) -> None:
     """Take and drop what a client goes on sending, so that it reads why it is refused, and not of a lost connection."""
-    num_bytes = 0
     with suppress(ClientDisconnect, TimeoutError):
         async with asyncio.timeout(_READ_ON_S):
-            async for data in body:
-                num_bytes += len(data)
-                if num_bytes > max_bytes:
-                    return
+            async for _ in body:
+                pass
 
 
 def _parser_of(request: Request, writer: _PartWriter) -> MultipartParser:
