@@ -60,3 +60,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     services.answers.cancel_all()
     await run_in_threadpool(services.worker.stop)
+    await run_in_threadpool(services.warm_up.stop)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 LOADING = "The model is being loaded; this takes a few seconds."
 _RETRY_S = 10.0
+_STOP_S = 5.0
 
 
 class WarmUp:
@@ -24,10 +25,17 @@ class WarmUp:
         self._lock = threading.Lock()
         self._missing: str | None = LOADING
         self._failed_at: float | None = None
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin loading; returns at once."""
-        threading.Thread(target=self._run, name="warm-up", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="warm-up", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Wait a while for a model that is being loaded: a process that ends in the midst of it is aborted."""
+        if self._thread is not None:
+            self._thread.join(_STOP_S)
 
     @property
     def missing(self) -> str | None:
