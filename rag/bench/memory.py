@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.bench.apart import run_apart
 from rag.bench.contenders import Subject, load_contender, peers_of
 from rag.bench.plan import MEMORY_TOKENS
 from rag.bench.report import Figure
-from rag.errors import RagError
 from serving.engine.quantize import WeightFormat
 
 if TYPE_CHECKING:
@@ -67,12 +66,7 @@ def peak_memory_mb(task: MemoryTask) -> float:
     Raises:
         RagError: the process failed.
     """
-    command = [sys.executable, "-m", "rag.bench.memory", json.dumps(asdict(task))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RagError(f"the memory of {task.contender} could not be measured ({reason})")
-    return float(done.stdout.split()[-1])
+    return float(run_apart("rag.bench.memory", task, f"the memory of {task.contender}"))
 
 
 def _task(name: str, subject: Subject) -> MemoryTask:

@@ -11,7 +11,7 @@ from indexes.dense.effort import NUM_NEIGHBOURS, VectorSettings
 from rag.bench.machine import describe_machine, read_gb_per_s
 from rag.bench.report import Figure, Report
 from rag.bench.search.asked import measure_asking
-from rag.bench.search.child import Outcome, Task, run_apart
+from rag.bench.search.child import Outcome, Task, outcome_of
 from rag.bench.search.contenders import HNSW, OURS, store_embeddings
 from rag.bench.search.data import DIMENSION, write_real, write_synthetic, write_truth
 from rag.bench.search.plan import ASKED, VECTORS
@@ -124,9 +124,9 @@ def _measure(label: str, bench: SearchBench, settings: Settings, folder: Path, n
     for name in (OURS, *bench.peers_at(size)):
         notify(f"{label}: building {name}")
         task = Task(name, str(folder), builds=True, recall=recall, exact_up_to=settings.vector_exact_up_to)
-        built = run_apart(task)
+        built = outcome_of(task)
         notify(f"{label}: searching with {name}")
-        served = run_apart(replace(task, builds=False))
+        served = outcome_of(replace(task, builds=False))
         recall = max(recall, served.recall) if name == OURS else recall
         measured.append(_Measured(name, size, built, served))
     return measured

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rag.bench.apart import run_apart
 from rag.bench.search.contenders import Ours, build, open_contender, share_found
-from rag.errors import RagError
 
 if TYPE_CHECKING:
     from numpy import float32, int64
@@ -68,18 +67,13 @@ class Outcome:
     about: str = ""
 
 
-def run_apart(task: Task) -> Outcome:
+def outcome_of(task: Task) -> Outcome:
     """The outcome of a task in a fresh process.
 
     Raises:
         RagError: the process failed.
     """
-    command = [sys.executable, "-m", "rag.bench.search.child", json.dumps(asdict(task))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        raise RagError(f"{task.contender} could not be measured ({reason})")
-    content = json.loads(done.stdout.splitlines()[-1])
+    content = json.loads(run_apart("rag.bench.search.child", task, task.contender))
     lists = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
     return Outcome(**{**content, **lists})
 
