@@ -15,7 +15,8 @@ from rag.rerank.interaction import feedback, interaction, phrase_share
 from rag.rerank.late import LateReranker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from rag.rerank.types import Candidate
@@ -28,12 +29,8 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def rag(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rag]:
-    documents = tmp_path_factory.mktemp("coast")
-    for name, text in TEXTS.items():
-        (documents / f"{name}.txt").write_text(text)
-    with Rag.open(settings=load_settings(make_home(), min_relevance=0)) as rag:
-        list(rag.ingest([documents]))
+def rag(open_texts: Callable[[Mapping[str, str]], AbstractContextManager[Rag]]) -> Iterator[Rag]:
+    with open_texts(TEXTS) as rag:
         yield rag
 
 

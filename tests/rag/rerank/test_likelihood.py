@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rag.app import Rag
-from rag.config import load_settings
 from rag.events import DoneEvent
 from rag.rerank.likelihood import LikelihoodReranker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from rag.rerank.types import Candidate
 
@@ -25,12 +24,8 @@ TEXTS = {
 
 
 @pytest.fixture(scope="module")
-def rag(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rag]:
-    documents = tmp_path_factory.mktemp("village")
-    for name, text in TEXTS.items():
-        (documents / f"{name}.txt").write_text(text)
-    with Rag.open(settings=load_settings(make_home(), min_relevance=0)) as rag:
-        list(rag.ingest([documents]))
+def rag(open_texts: Callable[[Mapping[str, str]], AbstractContextManager[Rag]]) -> Iterator[Rag]:
+    with open_texts(TEXTS) as rag:
         yield rag
 
 
