@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from rag.events import Passage
     from serving.runtime import Runtime
 
+PROMPT_VERSION = 2  # changes with any word below; an adapter says which it was trained with
 _NUMBERS_FIRST = (
-    "Answer the question using only the numbered passages. "
-    "Answer in one short sentence, and cite the passage it comes from, like [1]."
+    "Answer the question from the passages. Each passage begins with its number: cite it, like [1]. "
+    "If the passages do not answer the question, say: Not answered."
 )
 _NUMBERS_BEHIND = (
-    "Answer the question using only the passages, each of which ends with its number. "
-    "Answer in one short sentence, and cite the passage it comes from, like [1]."
+    "Answer the question from the passages. Each passage ends with its number: cite it, like [1]. "
+    "If the passages do not answer the question, say: Not answered."
 )
+MODEL_DECLINES = "Not answered."  # what the model says; its first token begins nothing else
 NOT_ANSWERED = "The documents do not answer this question."
 
 
