@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 PROMPT_VERSION = 2  # changes with any word below; an adapter says which it was trained with
 _NUMBERS_FIRST = (
     "Answer the question from the passages. Each passage begins with its number: cite it, like [1]. "
-    "If the passages do not answer the question, say: Not answered."
+    "If the passages do not answer the question, say only [0]."
 )
 _NUMBERS_BEHIND = (
     "Answer the question from the passages. Each passage ends with its number: cite it, like [1]. "
-    "If the passages do not answer the question, say: Not answered."
+    "If the passages do not answer the question, say only [0]."
 )
-MODEL_DECLINES = "Not answered."  # what the model says; its first token begins nothing else
+MODEL_DECLINES = "[0]"  # cites no passage; no answer begins with its first token
 NOT_ANSWERED = "The documents do not answer this question."
 
 
