@@ -45,11 +45,11 @@ def build_prompt(
         numbers_first: whether a passage's number stands before it or behind it.
     """
     budget = min(max_tokens, runtime.context_length // 2)
-    empty = Prompt(instructions(numbers_first=numbers_first), (), f"Question: {question}", numbers_first)
+    empty = Prompt(instructions(numbers_first=numbers_first), (), question_segment(question), numbers_first)
     kept: list[PromptPassage] = []
     used = runtime.count_tokens(empty)
     for passage in passages:
-        numbered = _numbered(passage, numbers_first)
+        numbered = numbered_passage(passage, numbers_first=numbers_first)
         used += runtime.count_text_tokens(numbered.text) + runtime.count_text_tokens(numbered.number)
         if used > budget and kept:
             break
@@ -65,7 +65,13 @@ def unnumbered_prompt(chunks: Sequence[tuple[Document, Chunk]], *, numbers_first
     return Prompt(instructions(numbers_first=numbers_first), tuple(passages), "", numbers_first)
 
 
-def _numbered(passage: Passage, numbers_first: bool) -> PromptPassage:
+def question_segment(question: str) -> str:
+    """A question as it ends a prompt."""
+    return f"Question: {question}"
+
+
+def numbered_passage(passage: Passage, *, numbers_first: bool) -> PromptPassage:
+    """A passage as it stands in a prompt, with its number."""
     plain = _plain(passage.collection, passage.document_id, passage.document_name, passage, numbers_first)
     number = f"[{passage.number}]\n" if numbers_first else f"[{passage.number}]\n\n"
     return PromptPassage(plain.text, number, plain.owner)
