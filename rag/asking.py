@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from indexes.types import Hit
-    from rag.answer import AskSettings
     from rag.answers import AnswerKey
     from rag.app import Rag
+    from rag.ask_settings import AskSettings
     from rag.conversation import Turn
     from rag.conversation.understand import Rewrite
     from rag.events import AnswerEvent

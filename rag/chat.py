@@ -6,10 +6,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rag.answer import checked_question
 from rag.console import AnswerView, print_passages
 from rag.conversation import MAX_TURNS, Turn
 from rag.errors import RagError
+from rag.question import checked_question
 
 if TYPE_CHECKING:
     import threading

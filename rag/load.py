@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from indexes.dense.effort import VectorSettings
 from ingest.extract.sandbox import ExtractLimits
 from ingest.pipeline import IngestSettings
-from rag.answer import AskSettings
+from rag.ask_settings import AskSettings
 from rag.retrieve.settings import RetrieveSettings
 from serving.engine.options import EngineOptions
 from serving.models.load import load_runtime

@@ -127,7 +127,7 @@ class Target:
 
     Args:
         runtime: called for the model, which may have to be loaded first.
-        reuse_for: see `rag.answer.AskSettings`; likewise `compress`.
+        reuse_for: see `rag.ask_settings.AskSettings`; likewise `compress`.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rag.prompt import instructions
 
 if TYPE_CHECKING:
-    from rag.answer import AskSettings
+    from rag.ask_settings import AskSettings
     from rag.config import Settings
 
 # No answer is another for what is set here; a setting that is not named may shape answers, and is part of their keys.

@@ -6,11 +6,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from indexes.types import Chunk, CollectionInfo, Document, Filter, JobState
 from ingest.metadata import MAX_NAME_CHARS, MAX_PAIRS, MAX_VALUE_CHARS
-from rag.answer import MAX_QUESTION_CHARACTERS
 from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
 from rag.events import Citation, Cost, Passage
 from rag.filters import FilterError, moment
 from rag.plan import Plan
+from rag.question import MAX_QUESTION_CHARACTERS
 
 Question = Annotated[
     str,

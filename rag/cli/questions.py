@@ -54,8 +54,8 @@ def ask(
     quiet: Quiet = False,
 ) -> None:
     """Answer a question from the documents, with sources."""
-    from rag.answer import checked_question
     from rag.console import AnswerView
+    from rag.question import checked_question
 
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
     flags |= {"states": states, "answer_cache": None if cache else "off"}

@@ -1,0 +1,52 @@
+"""How one question is answered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from indexes.types import Filter
+    from rag.compress import SentenceJudge
+    from rag.conversation import Turn
+    from rag.conversation.understand import Rewrite
+    from rag.plan import Target
+    from serving.runtime import Reuse, SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class AskSettings:
+    """How one question is answered.
+
+    Attributes:
+        min_relevance: below it the answer says that the documents do not answer, and the model is not asked.
+        context_tokens: budget of the prompt.
+        timeout_s: time after which the answer ends where it is; None for no end.
+        numbers_first: whether a passage's number stands before it or behind it in the prompt.
+        compress: share of the passages' tokens that the model reads, see `rag.compress`.
+        sentence_judge: called for what says which sentences those are; it gives None where their terms do.
+        reuse_for: how kept states of passages are used with the model of a name; None for not at all.
+        history: what was asked and answered before, the oldest first.
+        where: which documents may be found; None for all of the collection.
+        target: of the first token; None reads what is set here.
+        split_questions: whether each part of a question that asks several things is searched for.
+        rewrite: see `rag.conversation.understand`; None where the terms of what was said complete a question.
+    """
+
+    collection: str
+    top_k: int
+    context_tokens: int
+    min_relevance: float
+    sampling: SamplingParams
+    timeout_s: float | None = None
+    numbers_first: bool = False
+    compress: float = 1.0
+    sentence_judge: Callable[[], SentenceJudge | None] = lambda: None
+    reuse_for: Callable[[str], Reuse | None] = lambda _: None
+    history: tuple[Turn, ...] = ()
+    where: Filter | None = None
+    target: Target | None = None
+    split_questions: bool = True
+    rewrite: Rewrite | None = None
