@@ -100,7 +100,7 @@ class Answer:
 
     @property
     def is_plain_greedy(self) -> bool:
-        """Whether its tokens are just the likeliest ones."""
+        """Whether its tokens are just the likeliest ones that may come."""
         return self._sampler.is_plain_greedy
 
     def begin(self) -> None:
@@ -119,9 +119,10 @@ class Answer:
         token_ids: list[int] = []
         try:
             for place, drafted in zip(range(work.num_logits), (*work.draft, None), strict=False):
-                token_id = likeliest[place] if likeliest is not None else self._sampler.next(logits[place])
+                row = logits[place]
+                token_id = self._sampler.next(row, None if likeliest is None else likeliest[place])
                 token_ids.append(token_id)
-                self._push(token_id, logits[place])
+                self._push(token_id, row)
                 if len(self.request.token_ids) + len(token_ids) == self.request.max_tokens:
                     self.outcome = self.outcome or FinishReason.LENGTH
                 if self.outcome or token_id != drafted:

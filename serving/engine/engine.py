@@ -13,7 +13,7 @@ from serving.engine.ahead import read_ahead
 from serving.engine.answer import Answer, AnswerStream, Call
 from serving.engine.batch import BLOCK_SIZE
 from serving.engine.blocks import BlockPool
-from serving.engine.grammar import GrammarCompiler
+from serving.engine.constraint import Constraints
 from serving.engine.options import EngineOptions
 from serving.engine.pace import Pace
 from serving.engine.prefix import NoPrefixCache, RadixTree
@@ -100,7 +100,7 @@ class Engine:
                 f"which take {model.kv_bytes_per_block:,} in this model; raise kv_cache_mb"
             )
         self._states = model.new_states(self._num_blocks)
-        self._grammars = GrammarCompiler(tokenizer, model.config.vocab_size, model.config.eos_token_ids)
+        self._constraints = Constraints(tokenizer, model.config.vocab_size, model.config.eos_token_ids)
         self._reuse = reuse if options.passage_reuse else None
         self._answers: dict[Request, Answer | Reading | Scoring] = {}
         self._service = Service()
@@ -138,7 +138,7 @@ class Engine:
         most = self.options.max_running + self.options.max_queue
         if params.n > most:
             raise InvalidRequestError(f"n is {params.n}, no more than {most} answers are made or wait; raise max_queue")
-        answers = self._make_answers(prompt.token_ids, params, call)
+        answers = self._make_answers(prompt, params, call)
         with self._service.changed:
             num_open = sum(isinstance(other, Answer) for other in self._answers.values())
             if num_open + len(answers) > most:
@@ -301,9 +301,9 @@ class Engine:
                 self._scheduler.submit(scoring.request)
             self._service.wake(self._serve)
 
-    def _make_answers(self, token_ids: Sequence[int], params: SamplingParams, call: Call) -> list[Answer]:
-        config = self.model.config
-        samplers = make_samplers(params, token_ids, config.vocab_size, self._grammars)
+    def _make_answers(self, prompt: PassagePrompt, params: SamplingParams, call: Call) -> list[Answer]:
+        config, token_ids = self.model.config, prompt.token_ids
+        samplers = make_samplers(params, token_ids, config.vocab_size, lambda: self._constraints.of(params, prompt))
         # The last token is chosen but never computed, so it needs no room.
         longest = min(config.max_position, self._num_blocks * BLOCK_SIZE + 1)
         max_tokens = min(longest, len(token_ids) + params.max_new_tokens)

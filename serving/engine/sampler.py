@@ -10,9 +10,9 @@ from serving.errors import InvalidRequestError
 from serving.runtime import TokenLogprobs
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from serving.engine.grammar import Grammar, GrammarCompiler
+    from serving.engine.constraint import TokenConstraint
     from serving.runtime import SamplingParams
 
 
@@ -23,24 +23,33 @@ _NUCLEUS = 1024  # tokens looked at first for top-p; sorting a whole vocabulary 
 class Sampler:
     """Chooses the tokens of one answer.
 
-    The steps and their order are those of transformers' `generate`: bias, repetition penalty, grammar, temperature,
+    The steps and their order are those of transformers' `generate`: bias, repetition penalty, constraints, temperature,
     top-k, top-p, min-p, then a draw; or the likeliest token when the temperature is 0.
 
     Args:
         params: with the seed of this answer; see `SamplingParams.for_answer`.
-        grammar: at the beginning of the answer, and this sampler's own.
+        constraints: at the beginning of the answer, and this sampler's own.
+
+    Attributes:
+        is_plain_greedy: each token is just the likeliest that the constraints let pass, and nothing is to be told about
+            it. So whoever knows the likeliest, of many answers at once, may say it.
 
     Raises:
         InvalidRequestError: the bias names a token that the model lacks.
     """
 
     def __init__(
-        self, params: SamplingParams, prompt_ids: Sequence[int], vocab_size: int, grammar: Grammar | None = None
+        self,
+        params: SamplingParams,
+        prompt_ids: Sequence[int],
+        vocab_size: int,
+        constraints: Sequence[TokenConstraint] = (),
     ) -> None:
         if max(params.logit_bias, default=0) >= vocab_size:
             raise InvalidRequestError(f"logit_bias must name tokens below {vocab_size}, the size of the vocabulary")
         self._params = params
-        self._grammar = grammar
+        self._constraints = constraints
+        self.is_plain_greedy = _is_plain_greedy(params)
         self._biased_ids = torch.tensor(list(params.logit_bias), dtype=torch.long)
         self._biases = torch.tensor(list(params.logit_bias.values()), dtype=torch.float32)
         self._seen = set(prompt_ids)
@@ -51,37 +60,25 @@ class Sampler:
         else:
             self._generator.manual_seed(params.seed)
 
-    @property
-    def is_plain_greedy(self) -> bool:
-        """Whether each token is just the likeliest by the logits, and nothing is to be told about it.
-
-        The engine may then take it itself, for many answers at once; it need not tell this sampler.
-        """
-        params = self._params
-        return (
-            params.temperature < _GREEDY_BELOW
-            and params.repetition_penalty == 1.0
-            and params.logprobs is None
-            and not params.logit_bias
-            and self._grammar is None
-        )
-
-    def next(self, logits: torch.Tensor) -> int:
+    def next(self, logits: torch.Tensor, likeliest_id: int | None = None) -> int:
         """The next token's id, from float32 logits [vocab_size], which are left as they are.
 
         Call it once for each token of the answer, in their order.
 
+        Args:
+            likeliest_id: the likeliest token of these logits, if it is known already; only where `is_plain_greedy`.
+
         Raises:
-            InvalidRequestError: the grammar turned out too complex; this answer cannot go on.
+            InvalidRequestError: a constraint turned out too complex, or nothing may come; this answer cannot go on.
         """
-        logits = self._adjusted(logits)
-        if self._params.temperature < _GREEDY_BELOW:
-            token_id = likeliest(logits.unsqueeze(0))[0]
+        mask = self._mask()
+        if likeliest_id is not None and (mask is None or mask[likeliest_id]):
+            token_id = likeliest_id
         else:
-            token_id = self._draw(restrict(logits.cpu() / self._params.temperature, self._params))
-        self._note(token_id)
-        if self._grammar is not None:
-            self._grammar.advance(token_id)
+            token_id = self._choose(self._adjusted(logits, mask))
+            self._note(token_id)
+        for constraint in self._constraints:
+            constraint.advance(token_id)
         return token_id
 
     def logprobs(self, logits: torch.Tensor, token_id: int) -> TokenLogprobs | None:
@@ -94,13 +91,26 @@ class Sampler:
             token_id, float(logprobs[token_id]), tuple(zip(top.indices.tolist(), top.values.tolist(), strict=True))
         )
 
-    def _adjusted(self, logits: torch.Tensor) -> torch.Tensor:
+    def _mask(self) -> torch.Tensor | None:
+        """What all constraints let pass; None for anything."""
+        masks = [mask for constraint in self._constraints if (mask := constraint.mask()) is not None]
+        if len(masks) < 2:  # noqa: PLR2004
+            return masks[0] if masks else None
+        allowed = torch.stack(masks).all(dim=0)
+        if not allowed.any():
+            raise InvalidRequestError("what is asked of the answer contradicts itself: no token fits all of it")
+        return allowed
+
+    def _choose(self, logits: torch.Tensor) -> int:
+        if self._params.temperature < _GREEDY_BELOW:
+            return likeliest(logits.unsqueeze(0))[0]
+        return self._draw(restrict(logits.cpu() / self._params.temperature, self._params))
+
+    def _adjusted(self, logits: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         if len(self._biased_ids):
             logits = logits.index_add(0, self._biased_ids.to(logits.device), self._biases.to(logits.device))
         logits = self._penalised(logits)
-        if self._grammar is not None:
-            logits = logits.masked_fill(~self._grammar.mask().to(logits.device), float("-inf"))
-        return logits
+        return logits if mask is None else logits.masked_fill(~mask.to(logits.device), float("-inf"))
 
     def _penalised(self, logits: torch.Tensor) -> torch.Tensor:
         penalty = self._params.repetition_penalty
@@ -123,16 +133,17 @@ class Sampler:
 
 
 def make_samplers(
-    params: SamplingParams, prompt_ids: Sequence[int], vocab_size: int, grammars: GrammarCompiler
+    params: SamplingParams,
+    prompt_ids: Sequence[int],
+    vocab_size: int,
+    make_constraints: Callable[[], Sequence[TokenConstraint]],
 ) -> list[Sampler]:
-    """A sampler for each of the `n` answers to a prompt.
+    """A sampler for each of the `n` answers to a prompt, with constraints of its own.
 
     Raises:
-        InvalidRequestError: the parameters do not fit the model, or the grammar is refused.
+        InvalidRequestError: the parameters do not fit the model, or a constraint is refused.
     """
-    return [
-        Sampler(params.for_answer(index), prompt_ids, vocab_size, grammars.grammar(params)) for index in range(params.n)
-    ]
+    return [Sampler(params.for_answer(index), prompt_ids, vocab_size, make_constraints()) for index in range(params.n)]
 
 
 def likeliest(logits: torch.Tensor) -> list[int]:
@@ -140,6 +151,15 @@ def likeliest(logits: torch.Tensor) -> list[int]:
     if logits.device.type == "cpu":  # NumPy takes 5 µs for a row of 49,152, PyTorch's threads 20 and more
         return [int(token_id) for token_id in logits.numpy().argmax(axis=-1)]
     return [int(token_id) for token_id in logits.argmax(dim=-1).tolist()]
+
+
+def _is_plain_greedy(params: SamplingParams) -> bool:
+    return (
+        params.temperature < _GREEDY_BELOW
+        and params.repetition_penalty == 1.0
+        and params.logprobs is None
+        and not params.logit_bias
+    )
 
 
 def restrict(logits: torch.Tensor, params: SamplingParams) -> torch.Tensor:

@@ -70,8 +70,16 @@ def schema_params(schema: Any, **options: Any) -> SamplingParams:
     return SamplingParams(json_schema=json.dumps(schema), **options)
 
 
+def samplers_of(params: SamplingParams, compiler: GrammarCompiler, vocab_size: int = VOCAB_SIZE) -> list[Sampler]:
+    def constraints() -> list[Grammar]:
+        grammar = compiler.grammar(params)
+        return [grammar] if grammar else []
+
+    return make_samplers(params, [5, 6], vocab_size, constraints)
+
+
 def only_sampler(params: SamplingParams, compiler: GrammarCompiler) -> Sampler:
-    (sampler,) = make_samplers(params, [5, 6], VOCAB_SIZE, compiler)
+    (sampler,) = samplers_of(params, compiler)
     return sampler
 
 
@@ -140,7 +148,7 @@ def test_a_model_with_random_weights_writes_documents(tiny_engine: Any, tokenize
     compiler = GrammarCompiler(tokenizer, 300, EOS)
     for temperature in (0.0, 1.0, 3.0):
         params = schema_params(schema, temperature=temperature, seed=1, n=2)
-        for sampler in make_samplers(params, prompt, 300, compiler):
+        for sampler in samplers_of(params, compiler, 300):
             ids = answer(sampler, lambda ids: tiny_engine.reference_logits(prompt + ids)[-1])
             jsonschema.validate(json.loads(tokenizer.decode(ids)), schema)
 
@@ -230,7 +238,7 @@ def test_answers_sampled_in_turns_are_those_sampled_alone(compiler: GrammarCompi
     ]
 
     def samplers() -> list[Sampler]:
-        return [sampler for params in requests for sampler in make_samplers(params, [], VOCAB_SIZE, compiler)]
+        return [sampler for params in requests for sampler in samplers_of(params, compiler)]
 
     alone = [answer(sampler, noise(number)) for number, sampler in enumerate(samplers())]
     together: list[list[int]] = [[] for _ in alone]
@@ -262,9 +270,14 @@ def test_several_threads_may_compile_at_once(tokenizer: Tokenizer) -> None:
     assert sorted(texts) == ["x000"] * 3 + ["x111"] * 3
 
 
-def test_a_grammar_is_no_plain_greedy_sampling(compiler: GrammarCompiler) -> None:
-    assert not only_sampler(SamplingParams(regex="a"), compiler).is_plain_greedy
-    assert only_sampler(SamplingParams(), compiler).is_plain_greedy
+def test_whoever_knows_the_likeliest_token_is_believed_only_where_the_grammar_lets_it_pass(
+    compiler: GrammarCompiler, tokenizer: Tokenizer
+) -> None:
+    a, b = tokenizer.encode("a")[0], tokenizer.encode("b")[0]
+    logits = torch.zeros(VOCAB_SIZE)
+    logits[a], logits[b] = 1.0, 2.0
+    assert only_sampler(SamplingParams(regex="a|b"), compiler).next(logits, b) == b
+    assert only_sampler(SamplingParams(regex="a"), compiler).next(logits, b) == a
 
 
 def test_a_token_that_the_grammar_forbids_is_reported(compiler: GrammarCompiler, tokenizer: Tokenizer) -> None:
@@ -434,7 +447,7 @@ def test_the_bundled_model_answers_in_json_and_in_a_pattern(bundled: NativeRunti
     prompt = tokenizer.encode_template(before + question + after)
 
     def run(params: SamplingParams) -> str:
-        (sampler,) = make_samplers(params, prompt, config.vocab_size, compiler)
+        (sampler,) = samplers_of(params, compiler, config.vocab_size)
 
         def logits_of(ids: list[int]) -> torch.Tensor:
             whole = [*prompt, *ids]

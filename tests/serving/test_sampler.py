@@ -197,7 +197,7 @@ def test_bias_and_then_penalty_are_those_of_transformers(bias: dict[int, float],
     if bias:
         wanted = SequenceBiasLogitsProcessor([[[token_id], value] for token_id, value in bias.items()])(ids, wanted)
     wanted = RepetitionPenaltyLogitsProcessor(1.3)(ids, wanted)[0]
-    torch.testing.assert_close(sampler._adjusted(logits), wanted)
+    torch.testing.assert_close(sampler._adjusted(logits, None), wanted)
     assert sampler.next(logits) == wanted.argmax()
 
 
