@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from rag.conversation.understand import Meaning
     from rag.events import Passage
     from rag.plan import Plan, Planner
-    from rag.retrieve import OnCandidates, Retriever
+    from rag.retrieve import OnCandidates
     from rag.retrieve.retriever import Retrieval
+    from rag.retrieve.types import Finder
     from serving.runtime import Completion, Prompt, Runtime
 
 
 def answer(
     question: str,
     settings: AskSettings,
-    retriever: Callable[[], Retriever],
+    retriever: Callable[[], Finder],
     runtime: Callable[[], Runtime],
     cancel: threading.Event | None = None,
     on_candidates: OnCandidates | None = None,
@@ -64,7 +65,7 @@ class _Answer:
 
     def run(
         self,
-        get_retriever: Callable[[], Retriever],
+        get_retriever: Callable[[], Finder],
         get_runtime: Callable[[], Runtime],
         on_candidates: OnCandidates | None,
     ) -> Iterator[AnswerEvent]:
@@ -102,7 +103,7 @@ class _Answer:
         yield from self._clock.timed(reply.events(runtime, prompt))
         yield from self._end(reply, runtime.name)
 
-    def _retrieve(self, retriever: Retriever, meaning: Meaning, on_candidates: OnCandidates | None) -> Retrieval:
+    def _retrieve(self, retriever: Finder, meaning: Meaning, on_candidates: OnCandidates | None) -> Retrieval:
         settings = self._settings
         found = retriever.retrieve_many(
             *(meaning.searched, settings.collection, settings.top_k, on_candidates, settings.where),
