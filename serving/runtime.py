@@ -106,6 +106,27 @@ class Reuse:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A way in which an answer may begin, and how likely that must be: then it does begin so, and else it does not.
+
+    So one probability decides, at the cost of nothing, where the likeliest token would depend on all others.
+
+    Attributes:
+        text: the first token of it, of the model's own tokens, is what counts.
+        at_least: probability, by the model itself, from which on an answer begins with it.
+    """
+
+    text: str
+    at_least: float
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise InvalidRequestError("the text of an opening must not be empty")
+        if not 0 <= self.at_least <= 1:
+            raise InvalidRequestError("at_least of an opening must be between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How tokens are chosen and when to stop.
 
@@ -125,6 +146,7 @@ class SamplingParams:
         json_schema: the text of a JSON schema that the answer must satisfy. It does unless `max_new_tokens` or a
             stop string cuts it off.
         regex: a regular expression (syntax of the Rust crate `regex`) that the whole answer must match; likewise.
+        opening: decides the first token, unless a grammar forbids what it decides; how likely it was is told.
     """
 
     max_new_tokens: int = 256
@@ -140,6 +162,8 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     json_schema: str | None = None
     regex: str | None = None
+    citable: tuple[int, ...] | None = None
+    opening: Opening | None = None
 
     def __post_init__(self) -> None:
         grammars = [text for text in (self.json_schema, self.regex) if text is not None]
@@ -162,6 +186,8 @@ class SamplingParams:
             "json_schema and regex must have at most 65536 characters": all(
                 len(text) <= _MAX_GRAMMAR_CHARACTERS for text in grammars
             ),
+            "citable must not be given together with json_schema or regex": self.citable is None or not grammars,
+            "citable must hold numbers from 0 to 999": all(0 <= number <= 999 for number in self.citable or ()),  # noqa: PLR2004
         }
         for message, holds in checks.items():
             if not holds:
@@ -207,11 +233,13 @@ class TextPiece:
     Attributes:
         index: which of the answers to a prompt, from 0.
         logprobs: of the tokens since the piece before, if they were asked for.
+        opening: how likely the opening was that the parameters name, in a piece without text before all others.
     """
 
     text: str
     index: int = 0
     logprobs: tuple[TokenLogprobs, ...] = ()
+    opening: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,10 +283,25 @@ class Completion:
         return (self.completion_tokens - 1) / self.decode_s
 
 
+class Reader(Protocol):
+    """A model as far as it matters for what is kept of passages.
+
+    Attributes:
+        default_reuse: how it is best given kept states, as far as nobody measured it.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def default_reuse(self) -> Reuse: ...
+
+
 class Runtime(Protocol):
-    """Streams an answer for a prompt."""
+    """Streams an answer for a prompt; it is also a `Reader`."""
 
     name: str
+    default_reuse: Reuse
     context_length: int
 
     def count_tokens(self, prompt: Prompt) -> int:

@@ -141,7 +141,10 @@ class Answer:
 
     def _push(self, token_id: int, logits: torch.Tensor) -> None:
         self._last_token_at = time.perf_counter()
-        self._first_token_at = self._first_token_at or self._last_token_at
+        if self._first_token_at is None:
+            self._first_token_at = self._last_token_at
+            if self._sampler.opening is not None:
+                self.call.events.put(TextPiece("", self._index, opening=self._sampler.opening.probability))
         if token_id in self._eos_token_ids:
             self.outcome = FinishReason.STOP
             return

@@ -303,7 +303,10 @@ class Engine:
 
     def _make_answers(self, prompt: PassagePrompt, params: SamplingParams, call: Call) -> list[Answer]:
         config, token_ids = self.model.config, prompt.token_ids
-        samplers = make_samplers(params, token_ids, config.vocab_size, lambda: self._constraints.of(params, prompt))
+        opening_id = None if params.opening is None else self.tokenizer.encode(params.opening.text)[0]
+        samplers = make_samplers(
+            params, token_ids, config.vocab_size, lambda: self._constraints.of(params, prompt), opening_id
+        )
         # The last token is chosen but never computed, so it needs no room.
         longest = min(config.max_position, self._num_blocks * BLOCK_SIZE + 1)
         max_tokens = min(longest, len(token_ids) + params.max_new_tokens)

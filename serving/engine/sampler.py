@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from serving.engine.opening import OpeningGate
 from serving.errors import InvalidRequestError
 from serving.runtime import TokenLogprobs
 
@@ -29,8 +30,10 @@ class Sampler:
     Args:
         params: with the seed of this answer; see `SamplingParams.for_answer`.
         constraints: at the beginning of the answer, and this sampler's own.
+        opening_id: the token that `params.opening` begins with.
 
     Attributes:
+        opening: what decides the first token, if anything does.
         is_plain_greedy: each token is just the likeliest that the constraints let pass, and nothing is to be told about
             it. So whoever knows the likeliest, of many answers at once, may say it.
 
@@ -44,12 +47,15 @@ class Sampler:
         prompt_ids: Sequence[int],
         vocab_size: int,
         constraints: Sequence[TokenConstraint] = (),
+        opening_id: int | None = None,
     ) -> None:
         if max(params.logit_bias, default=0) >= vocab_size:
             raise InvalidRequestError(f"logit_bias must name tokens below {vocab_size}, the size of the vocabulary")
         self._params = params
         self._constraints = constraints
         self.is_plain_greedy = _is_plain_greedy(params)
+        wanted = params.opening
+        self.opening = None if wanted is None or opening_id is None else OpeningGate(opening_id, wanted.at_least)
         self._biased_ids = torch.tensor(list(params.logit_bias), dtype=torch.long)
         self._biases = torch.tensor(list(params.logit_bias.values()), dtype=torch.float32)
         self._seen = set(prompt_ids)
@@ -72,6 +78,8 @@ class Sampler:
             InvalidRequestError: a constraint turned out too complex, or nothing may come; this answer cannot go on.
         """
         mask = self._mask()
+        if self.opening is not None and self.opening.probability is None:
+            mask = self.opening.mask(logits, mask)
         if likeliest_id is not None and (mask is None or mask[likeliest_id]):
             token_id = likeliest_id
         else:
@@ -137,13 +145,17 @@ def make_samplers(
     prompt_ids: Sequence[int],
     vocab_size: int,
     make_constraints: Callable[[], Sequence[TokenConstraint]],
+    opening_id: int | None = None,
 ) -> list[Sampler]:
     """A sampler for each of the `n` answers to a prompt, with constraints of its own.
 
     Raises:
         InvalidRequestError: the parameters do not fit the model, or a constraint is refused.
     """
-    return [Sampler(params.for_answer(index), prompt_ids, vocab_size, make_constraints()) for index in range(params.n)]
+    return [
+        Sampler(params.for_answer(index), prompt_ids, vocab_size, make_constraints(), opening_id)
+        for index in range(params.n)
+    ]
 
 
 def likeliest(logits: torch.Tensor) -> list[int]:
