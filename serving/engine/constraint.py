@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from serving.engine.citing import CitingVocabulary
 from serving.engine.grammar import GrammarCompiler
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Constraints:
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, eos_token_ids: Sequence[int]) -> None:
         self._grammars = GrammarCompiler(tokenizer, vocab_size, eos_token_ids)
+        self._citing = CitingVocabulary(tokenizer, vocab_size, eos_token_ids)
 
     def of(self, params: SamplingParams, prompt: PassagePrompt) -> list[TokenConstraint]:  # noqa: ARG002
         """Those of one answer to a prompt, at its beginning; all of them hold.
@@ -55,5 +57,6 @@ class Constraints:
         Raises:
             InvalidRequestError: the parameters ask for what cannot be had.
         """
-        wanted = (self._grammars.grammar(params),)
+        cited = None if params.citable is None else self._citing.constraint(params.citable)
+        wanted = (self._grammars.grammar(params), cited)
         return [constraint for constraint in wanted if constraint is not None]

@@ -219,7 +219,7 @@ class Engine:
 
     def warm_up(self, token_ids: Sequence[int]) -> None:
         """Computes the beginning of prompts to come, so that the first of them need not. Raises as `stream` does."""
-        self.generate(token_ids, SamplingParams(max_new_tokens=2))
+        self.generate(token_ids, SamplingParams(max_new_tokens=2, citable=()))
         if self._reuse is not None and self._reuse.instructions(token_ids).states is None:
             kept = PassagePrompt((*token_ids, token_ids[-1]), len(token_ids))
             for _ in self.stream(kept, SamplingParams(max_new_tokens=1), reuse=Reuse()):

@@ -65,6 +65,14 @@ class Tokenizer:
         """The text of ids, special tokens left out."""
         return self._template.decode(list(token_ids), skip_special_tokens=True)
 
+    def texts(self) -> list[str]:
+        """The text of each id, as it stands behind other text; none for special tokens, U+FFFD for part of one."""
+        before = self.encode("a")[-1:]
+        decoded = self._template.decode_batch(
+            [before, *([*before, token_id] for token_id in range(self.vocab_size))], skip_special_tokens=True
+        )
+        return [text[len(decoded[0]) :] for text in decoded[1:]]
+
     def token_id(self, token: str) -> int | None:
         """The id of a token by its spelling."""
         return self._template.token_to_id(token)
@@ -168,7 +176,7 @@ def _split_pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:
 
 def _ranks(definition: dict[str, Any]) -> dict[bytes, int] | None:
     """Token bytes to ids; None unless ids rise in the order of merges, which tiktoken takes for granted."""
-    to_byte = _bytes_by_character()
+    to_byte = bytes_by_character()
     special = {token["content"] for token in definition.get("added_tokens", [])}
     vocabulary: dict[str, int] = definition["model"]["vocab"]
     pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in definition["model"]["merges"])
@@ -185,7 +193,7 @@ def _ranks(definition: dict[str, Any]) -> dict[bytes, int] | None:
         return None
 
 
-def _bytes_by_character() -> dict[str, int]:
+def bytes_by_character() -> dict[str, int]:
     """GPT-2's spelling of bytes: printable Latin-1 characters stand for themselves, the others follow from U+0100."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
