@@ -116,12 +116,36 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class Approach:
+    """How a question is answered that a few passages, read at once, do not answer well.
+
+    Attributes:
+        kind: `list`, `comparison`, `table` or `summary`.
+        note: what was done, in one line for a person.
+    """
+
+    kind: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressEvent:
+    """How far something is that takes a while: `done` of `total`; sent before the retrieval, or not at all."""
+
+    type: ClassVar[str] = "progress"
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class RetrievalEvent:
     """The passages the answer will be made from, best first; sent before any token.
 
     Attributes:
         searched: what was searched for: the question, or what it means after what was said before, or its parts.
         plan: what was decided so that the first token comes in time, where a time was given.
+        approach: how it is answered, where that is not from these passages at once.
     """
 
     type: ClassVar[str] = "retrieval"
@@ -130,6 +154,7 @@ class RetrievalEvent:
     elapsed_s: float
     searched: tuple[str, ...] = ()
     plan: Plan | None = None
+    approach: Approach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +203,7 @@ class ErrorEvent:
     code: str = "failed"
 
 
-AnswerEvent = RetrievalEvent | TokenEvent | CitationEvent | DoneEvent | ErrorEvent
+AnswerEvent = ProgressEvent | RetrievalEvent | TokenEvent | CitationEvent | DoneEvent | ErrorEvent
 
 
 def to_json(event: Any) -> dict[str, Any]:
