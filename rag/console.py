@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from indexes.types import Chunk, Document
-    from rag.events import AnswerEvent, Citation, Cost, Passage
+    from rag.events import AnswerEvent, Citation, Cost, Nearest, Passage
 
 _QUOTE_CHARACTERS = 220
 _ENDINGS = {
@@ -147,12 +147,14 @@ class AnswerView:
             self._output.out.print(f"\n[yellow]{_ENDINGS[done.finish_reason]}[/yellow]")
         if done.answered and not any(citation.verified for citation in done.citations):
             self._output.out.print(f"\n[yellow]{_UNCHECKED}[/yellow]")
-        print_sources(self._output.out, self.passages, done.citations, answered=done.answered)
+        print_sources(self._output.out, self.passages, done.citations, done.nearest)
         self._output.out.print(f"\n[dim]{escape(cost_line(done.cost))}[/dim]")
 
 
-def print_sources(out: Console, passages: Sequence[Passage], citations: Sequence[Citation], *, answered: bool) -> None:
-    """Cited passages with the quoted span, then those that were retrieved and not cited."""
+def print_sources(
+    out: Console, passages: Sequence[Passage], citations: Sequence[Citation], nearest: Sequence[Nearest]
+) -> None:
+    """Cited passages with the quoted span, then what comes nearest, or else what was read and not cited."""
     cited = {citation.number for citation in citations}
     if cited:
         out.print("\n[bold]Sources[/bold]")
@@ -162,14 +164,15 @@ def print_sources(out: Console, passages: Sequence[Passage], citations: Sequence
             out.print(f"[bold]\\[{passage.number}][/bold] {escape(passage.place)}  [dim]{mark}[/dim]")
             if citation.quote:
                 out.print(f'    [italic]"{escape(_one_line(citation.quote))}"[/italic]')
-    others = [passage for passage in passages if passage.number not in cited]
+    spans = {near.number: near.quote for near in nearest}
+    others = [each for each in passages if each.number not in cited and (not spans or each.number in spans)]
     if others:
-        heading = "Also read" if answered else "Nearest passages"
+        heading = "Nearest passages" if nearest else "Also read"
         out.print(f"\n[bold]{heading}[/bold]")
     for passage in others:
         out.print(
             f"\\[{passage.number}] {escape(passage.place)}  [dim]similarity {passage.similarity:.2f}[/dim]\n"
-            f"    [dim]{escape(_one_line(passage.text))}[/dim]"
+            f"    [dim]{escape(_one_line(spans.get(passage.number, passage.text)))}[/dim]"
         )
 
 

@@ -174,12 +174,28 @@ class CitationEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Nearest:
+    """A passage that comes near a question which it may not answer, and what of it comes nearest.
+
+    Attributes:
+        quote: verbatim from the passage.
+        quote_start: where the quote begins in the *document's* text, in characters; likewise `quote_end`.
+    """
+
+    number: int
+    quote: str
+    quote_start: int
+    quote_end: int
+
+
+@dataclass(frozen=True, slots=True)
 class DoneEvent:
     """The whole answer and what it cost; the last event of a stream that did not fail.
 
     Attributes:
         answered: False when the documents do not answer the question and the answer says so.
         finish_reason: `stop`, `length`, `cancelled` or `declined`.
+        nearest: what to read instead, where the answer was declined, or where nothing in it could be verified.
     """
 
     type: ClassVar[str] = "done"
@@ -188,6 +204,7 @@ class DoneEvent:
     finish_reason: str
     citations: tuple[Citation, ...]
     cost: Cost
+    nearest: tuple[Nearest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

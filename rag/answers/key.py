@@ -53,7 +53,7 @@ def answer_key(question: str, asked: AskSettings, settings: Settings, *, stamp: 
 
     Args:
         asked: with no more of the history than the question leans on.
-        stamp: of the index; `model` is the fingerprint of the LLM's files.
+        stamp: of the index; `model` is the fingerprint of the LLM's files, with what decides when it declines.
     """
     if asked.sampling.temperature > 0:
         return None

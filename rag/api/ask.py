@@ -142,6 +142,7 @@ def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
         answered=done.answered,
         finish_reason=done.finish_reason,
         citations=list(done.citations),
+        nearest=list(done.nearest),
         passages=list(answer.passages.passages),
         plan=answer.passages.plan,
         cost=done.cost,

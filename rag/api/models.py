@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from indexes.types import Chunk, CollectionInfo, Document, Filter, JobState
 from ingest.metadata import MAX_NAME_CHARS, MAX_PAIRS, MAX_VALUE_CHARS
 from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
-from rag.events import Citation, Cost, Passage
+from rag.events import Citation, Cost, Nearest, Passage
 from rag.filters import FilterError, moment
 from rag.plan import Plan
 from rag.question import MAX_QUESTION_CHARACTERS
@@ -142,6 +142,9 @@ class AskResponse(BaseModel):
     answered: bool = Field(description="False when the documents do not answer the question.")
     finish_reason: str = Field(description="`stop`, `length`, `cancelled` or `declined`.")
     citations: list[Citation]
+    nearest: list[Nearest] = Field(
+        description="What to read instead, where the question was declined, or where nothing could be verified."
+    )
     passages: list[Passage]
     plan: Plan | None = Field(None, description="What was decided so that the first token came in time.")
     cost: Cost

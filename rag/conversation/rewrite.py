@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from rag.abstain import refuses
 from rag.conversation.leaning import leans
-from rag.prompt import NOT_ANSWERED
 from rag.terms import terms
 from serving.runtime import Prompt, SamplingParams, TextPiece
 
@@ -62,4 +62,4 @@ def is_faithful(restated: str, question: str, said: Sequence[Turn]) -> bool:
 
 
 def _brief(answer: str) -> str:
-    return "-" if answer.startswith(NOT_ANSWERED.rstrip(".")) else answer[:_MAX_ANSWER_CHARACTERS]
+    return "-" if refuses(answer) else answer[:_MAX_ANSWER_CHARACTERS]

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rag.abstain import refuses
 from rag.conversation.leaning import leans
 from rag.conversation.split import split
-from rag.prompt import NOT_ANSWERED
 from rag.terms import terms, words
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _carried(question: str, said: Sequence[Turn], weights: TermWeights) -> list[
     if len(own) < _MIN_OWN or not names & set(asked):
         rarity = weights(asked)
         names = set(sorted(asked, key=lambda stem: -rarity[stem])[:_MAX_CARRIED])
-    answer = "" if said[-1].answer.startswith(NOT_ANSWERED.rstrip(".")) else said[-1].answer
+    answer = "" if refuses(said[-1].answer) else said[-1].answer
     new = _names(answer) - own - set(asked)
     answered = {stem: word for word, stem in words(answer) if stem in new and not word[0].isdigit()}
     return [asked[stem] for stem in asked if stem in names] + list(answered.values())[:_MAX_NAMES]

@@ -78,6 +78,7 @@ export class Answer {
   done(event) {
     if (event.finish_reason !== "cancelled") this.said = event.answer;
     this.sources.settle(event.citations);
+    this.sources.suggest(event.nearest);
     if (!event.answered) {
       this.root.classList.add("declined");
       this.text.prepend(el("p", { class: "declined-title" }, "Not in your documents"));
@@ -89,11 +90,10 @@ export class Answer {
     announce(event.answered ? this.text.textContent : `Not in your documents. ${event.answer}`);
   }
 
-  /** Say that the documents do not back the answer, and show what they do say. */
+  /** Say that the documents do not back the answer. */
   warn() {
     this.note.hidden = false;
     this.note.append(this.note.textContent ? ". " : "", UNCHECKED);
-    this.sources.unfold();
   }
 
   fail(message) {

@@ -7,6 +7,7 @@ import { marked, openViewer } from "./viewer.js";
 export class Sources {
   constructor() {
     this.cards = new Map();
+    this.nearest = false;
     this.cited = el("div", { class: "cards" });
     this.read = el("div", { class: "cards" });
     this.citedHead = el("h3", { hidden: true }, "Cited");
@@ -53,16 +54,21 @@ export class Sources {
     card.root.focus({ preventScroll: true });
   }
 
-  /** Show the passages that are not cited, too. */
-  unfold() {
+  /** Show what comes nearest to a question that is not answered, or not for sure. */
+  suggest(nearest) {
+    if (!nearest.length) return;
+    for (const near of nearest) this.cards.get(near.number)?.mark(near);
+    this.nearest = true;
     this.readBox.open = true;
+    this.count();
   }
 
   count() {
     this.citedHead.hidden = this.cited.children.length === 0;
     const only = this.read.children.length;
     this.readBox.hidden = only === 0;
-    this.readSummary.textContent = this.cited.children.length
+    if (this.nearest) this.readSummary.textContent = "Nearest passages";
+    else this.readSummary.textContent = this.cited.children.length
       ? `${count(only, "more passage")} read, not cited` : `${count(only, "passage")} read`;
   }
 }
@@ -71,12 +77,13 @@ class Card {
   constructor(passage) {
     this.passage = passage;
     this.citation = null;
+    this.near = null;
     this.badge = el("span", { class: "badge" });
     this.text = el("blockquote", { class: "passage" });
     this.more = el("button", { type: "button", class: "link" }, "Show all");
     this.more.addEventListener("click", () => this.expand(!this.root.classList.contains("open")));
     const open = el("button", { type: "button", class: "link" }, "Open in document");
-    open.addEventListener("click", () => openViewer(passage, this.citation));
+    open.addEventListener("click", () => openViewer(passage, this.citation ?? this.near));
     this.root = el("article", { class: "card", tabIndex: -1, "aria-label": `Source ${passage.number}` },
       this.head(), this.text, el("footer", {}, this.more, open));
     this.root.dataset.number = passage.number;
@@ -106,10 +113,16 @@ class Card {
     this.showText();
   }
 
+  /** Mark what of the passage comes nearest to the question, unless the answer cites it. */
+  mark(near) {
+    this.near = near;
+    this.showText();
+  }
+
   /** The passage with the quote marked; folded, it begins shortly before the quote. */
   showText() {
     const { text, start } = this.passage;
-    const { quote_start: from = 0, quote_end: to = 0 } = this.citation ?? {};
+    const { quote_start: from = 0, quote_end: to = 0 } = this.citation ?? this.near ?? {};
     const open = this.root.classList.contains("open");
     const lead = open || to <= from ? 0 : Math.max(0, from - start - 80);
     const shown = Array.from(text).slice(lead).join("");
