@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rag.cite import sentence_spans
 from rag.errors import RagError
-from rag.eval.answers import quote_rank
+from rag.eval.questions import quote_rank
 from rag.terms import words
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from rag.bench import report as reports
 from rag.bench.report import Figure
 from rag.errors import RagError
-from rag.eval.scores import paired_intervals
+from rag.eval.scores import paired_interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 MOVED = 20  # questions that are shown
 _SCORE = "of 1"
+_PERCENT = 100
 
 
 def diff(before: Report, after: Report, names: tuple[str, str] = ("before", "after")) -> Report:
@@ -37,7 +38,8 @@ def diff(before: Report, after: Report, names: tuple[str, str] = ("before", "aft
     if not pairs:
         raise RagError(f"{names[0]} and {names[1]} share no question; compare figures alone with `rag bench diff`")
     plain = reports.diff(before, after, names)
-    paired = {figure.name: figure for variant, found in pairs.items() for figure in _figures(variant, found)}
+    units = {figure.name: figure.unit for figure in plain.figures}
+    paired = {figure.name: figure for variant, found in pairs.items() for figure in _figures(variant, found, units)}
     known = [
         replace(figure, note=paired.pop(figure.name).note) if figure.name in paired else figure
         for figure in plain.figures
@@ -66,26 +68,32 @@ def _key(row: Row) -> tuple[str, str]:
 
 
 def _measures(pairs: Sequence[Pair]) -> list[str]:
-    """What is a share, a score or a time in every row."""
-    return [
-        name for name in pairs[0][1] if all(isinstance(row.get(name), bool | float) for pair in pairs for row in pair)
-    ]
+    """What is a share, a score or a time in the rows: some may say nothing of it."""
+    names = dict.fromkeys(name for _, row in pairs for name in row)
+    return [name for name in names if _values(name, pairs)]
 
 
-def _figures(variant: str, pairs: Sequence[Pair]) -> Iterator[Figure]:
-    names = _measures(pairs)
-    if not names:
-        return
-    values = np.array([[[row[name] for name in names] for row in pair] for pair in pairs], np.float64)
-    intervals = paired_intervals(values[:, 1] - values[:, 0])
-    for name, (old, new), (low, high) in zip(names, values.mean(axis=0).T, intervals, strict=True):
-        note = f"{new - old:+.4g} [{low:+.4g}, {high:+.4g}]"
+def _values(name: str, pairs: Sequence[Pair]) -> list[tuple[float, float]]:
+    """Of each pair that has both; nothing where one row holds something else under the name."""
+    found = [(old[name], new[name]) for old, new in pairs if old.get(name) is not None and new.get(name) is not None]
+    return found if all(isinstance(value, bool | float) for pair in found for value in pair) else []
+
+
+def _figures(variant: str, pairs: Sequence[Pair], units: Mapping[str, str]) -> Iterator[Figure]:
+    for name in _measures(pairs):
         label = f"{name}, {variant}" if variant else name
-        yield Figure(label, _unit(name), float(new), {"before": float(old)}, note=note)
+        scale = _PERCENT if units.get(label, "").startswith("%") else 1
+        values = scale * np.array(_values(name, pairs), np.float64)
+        old, new = values.mean(axis=0)
+        low, high = paired_interval((values[:, 1] - values[:, 0]).tolist())
+        note = f"{new - old:+.4g} [{low:+.4g}, {high:+.4g}]"
+        yield Figure(label, units.get(label) or _unit(name), float(new), {"before": float(old)}, note=note)
 
 
 def _unit(name: str) -> str:
-    return "ms" if name == "ms" else "s" if name.endswith("_s") else _SCORE
+    if name in {"ms", "tokens/s"}:
+        return name
+    return "s" if name.endswith("_s") else _SCORE
 
 
 def _moved(pairs: Mapping[str, Sequence[Pair]]) -> list[dict[str, Any]]:
@@ -96,6 +104,8 @@ def _moved(pairs: Mapping[str, Sequence[Pair]]) -> list[dict[str, Any]]:
         if name is None:
             continue
         for old, new in found:
+            if name not in old or name not in new:
+                continue
             change = float(new[name]) - float(old[name])
             about = {"variant": variant} if variant else {}
             moved.append(

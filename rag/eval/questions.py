@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from rag.errors import RagError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from rag.events import Passage
 
 UNANSWERABLE = "unanswerable"
 
@@ -20,7 +24,8 @@ class Question:
 
     Attributes:
         answer: what a person would answer.
-        accept: a right answer contains one of these, whatever its case.
+        accept: a right answer contains one of these, whatever its case; a number in it only as a whole.
+        also: and one of each of these lists, where it takes several things to be right.
         documents: names of the files that hold the fact.
         quote: stands word for word in the first of them; `second_quote` in the second, where two are needed.
         kind: `unanswerable` when the documents do not answer it; any other word groups questions.
@@ -36,6 +41,7 @@ class Question:
     kind: str
     demo: bool = False
     second_quote: str = ""
+    also: tuple[tuple[str, ...], ...] = ()
 
     @property
     def answerable(self) -> bool:
@@ -50,7 +56,7 @@ class Question:
     def accepts(self, answer: str) -> bool:
         """Whether an answer is right."""
         plain = normalised(answer).casefold()
-        return any(normalised(string).casefold() in plain for string in self.accept)
+        return all(any(_says(plain, string) for string in strings) for strings in (self.accept, *self.also))
 
 
 def load_questions(path: Path) -> tuple[Question, ...]:
@@ -93,9 +99,23 @@ def normalised(text: str) -> str:
     return " ".join(text.split())
 
 
+def quote_rank(quote: str, passages: Sequence[Passage]) -> int | None:
+    """Number of the first passage that holds a quote, white space aside."""
+    wanted = normalised(quote)
+    return next((passage.number for passage in passages if wanted in normalised(passage.text)), None)
+
+
 _NAMES = {field.name for field in fields(Question)}
 _LISTS = {"accept", "documents"}
-_REQUIRED = _NAMES - {"demo", "second_quote"}
+_REQUIRED = _NAMES - {"demo", "second_quote", "also"}
+
+
+def _says(plain: str, string: str) -> bool:
+    """Whether a text holds a string, of which a number at either end is not part of a longer one."""
+    wanted = normalised(string).casefold()
+    before = r"(?<!\d)(?<!\d[.,])" if wanted[:1].isdigit() else ""
+    behind = r"(?!\d|[.,]\d)" if wanted[-1:].isdigit() else ""
+    return re.search(before + re.escape(wanted) + behind, plain) is not None
 
 
 def _question(path: Path, number: int, entry: Any) -> Question:
@@ -110,6 +130,7 @@ def _question(path: Path, number: int, entry: Any) -> Question:
         if not _fits(name, value):
             raise RagError(f"{where}: {name!r} must be {_expected(name)}")
     values: dict[str, Any] = {name: tuple(value) if name in _LISTS else value for name, value in entry.items()}
+    values["also"] = tuple(tuple(strings) for strings in entry.get("also", ()))
     question = Question(**values)
     if question.answerable and not (question.accept and question.quote):
         raise RagError(f"{where}: an answerable question needs a string to accept and a quote")
@@ -117,12 +138,16 @@ def _question(path: Path, number: int, entry: Any) -> Question:
 
 
 def _fits(name: str, value: Any) -> bool:
+    if name == "also":
+        return isinstance(value, list) and all(item and _fits("accept", item) for item in value)
     if name in _LISTS:
         return isinstance(value, list) and all(isinstance(item, str) and item.strip() for item in value)
     return isinstance(value, bool if name == "demo" else str)
 
 
 def _expected(name: str) -> str:
+    if name == "also":
+        return "a list of lists of strings, none of them empty"
     if name in _LISTS:
         return "a list of strings, none of them empty"
     return "true or false" if name == "demo" else "a string"

@@ -50,6 +50,9 @@ class Query:
         grades: how relevant each judged entry is, by its id; above 0 it is. Empty for a question without an answer.
         evidence: where the answer stands. `all_needed` says whether an answer needs all of it, or any one.
         group: the article or topic it is asked about, where the collection knows such.
+        answers: right ones, where the collection says more than its evidence does.
+        long_answer: one in sentences, where there is such.
+        own: ids of the entries that it was published with, be they right or not.
     """
 
     id: str
@@ -58,6 +61,9 @@ class Query:
     evidence: tuple[Evidence, ...] = ()
     all_needed: bool = False
     group: str = ""
+    answers: tuple[str, ...] = ()
+    long_answer: str = ""
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

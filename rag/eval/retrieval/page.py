@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from rag.errors import RagError
+from rag.eval.page import rendered, write
 from rag.eval.retrieval.charts import Bar, Interval, bar_chart, curve_chart, interval_chart, legend
 from rag.eval.retrieval.judged import MEASURES, NDCG
 from rag.eval.retrieval.measures import RECALL_RANKS
@@ -35,10 +33,7 @@ def write_page(report: Report, path: Path) -> None:
     Raises:
         RagError: it cannot be written there.
     """
-    try:
-        path.write_text(page(report), encoding="utf-8")
-    except OSError as error:
-        raise RagError(f"{path}: the page cannot be written ({error.strerror})") from error
+    write(page(report), path)
 
 
 def page(report: Report) -> str:
@@ -48,9 +43,8 @@ def page(report: Report) -> str:
         rows[row["variant"]].append(row)
     found = {search: figures for search, figures in values_by_search(report).items() if search in rows}
     bars = [_bar(search, figures) for search, figures in found.items()]
-    template = files("rag.eval.retrieval").joinpath("page.html").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(template).render(
+    return rendered(
+        "rag.eval.retrieval",
         report=report,
         measures=MEASURES,
         ndcg=NDCG,

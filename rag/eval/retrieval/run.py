@@ -119,7 +119,11 @@ def _judge(rag: Rag, dataset: Dataset, texts: Mapping[str, EntryText]) -> Judge:
 
 def drawn(queries: Sequence[Query], num_questions: int, seed: int) -> list[Query]:
     """So many of the questions in their order; the same for the same seed."""
-    if len(queries) <= num_questions:
-        return list(queries)
-    places = random.Random(seed).sample(range(len(queries)), num_questions)  # noqa: S311 - to be drawn again
-    return [queries[place] for place in sorted(places)]
+    return [queries[place] for place in drawn_places(len(queries), num_questions, seed)]
+
+
+def drawn_places(num_all: int, num_wanted: int, seed: int) -> list[int]:
+    """So many places of all, ascending; the same for the same seed."""
+    if num_all <= num_wanted:
+        return list(range(num_all))
+    return sorted(random.Random(seed).sample(range(num_all), num_wanted))  # noqa: S311 - to be drawn again

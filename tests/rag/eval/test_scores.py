@@ -2,7 +2,7 @@
 
 import pytest
 
-from rag.eval.scores import exact, f1, holds, paired_interval
+from rag.eval.scores import exact, f1, holds, paired_interval, rouge_l
 
 
 def test_f1_ignores_case_punctuation_and_articles():
@@ -38,3 +38,17 @@ def test_the_interval_holds_the_mean_and_narrows_with_more_questions():
     assert few[0] < many[0] < 5 < many[1] < few[1]
     assert paired_interval([3.0] * 20) == (3, 3)
     assert few == paired_interval([0.0, 10.0] * 5), "the same figures each time"
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "expected"),
+    [
+        ("the cat is on a mat, sat", "the cat sat on the mat", 8 / 13),  # as the package rouge-score has it
+        ("mat cat", "the cat sat on the mat", 2 / 8),
+        ("", "the cat", 0),
+        ("Zoë's café", "zoë s café", 1),
+    ],
+)
+def test_rouge_l_counts_words_in_common_in_their_order(answer, reference, expected):
+    assert rouge_l(answer, [reference]) == pytest.approx(expected)
+    assert rouge_l(answer, ["unlike", reference]) == pytest.approx(expected), "the reference that suits best counts"

@@ -68,7 +68,9 @@ def read_musique(path: Path, content: Any) -> Dataset:
             if (start := text.casefold().find(answer.casefold())) >= 0
         )
         if evidence:
-            queries.append(Query(str(number), question, {one.entry: 1 for one in evidence}, evidence))
+            grades = {one.entry: 1 for one in evidence}
+            brought = tuple(entries[text].id for text in own)
+            queries.append(Query(str(number), question, grades, evidence, answers=tuple(answers), own=brought))
     return Dataset(path.stem, tuple(entries.values()), tuple(queries))
 
 
@@ -88,7 +90,9 @@ def read_pubmedqa(path: Path, content: Any) -> Dataset:
     for name, article in content.items():
         try:
             entries.append(Entry(name, "", "\n\n".join(article["CONTEXTS"])))
-            queries.append(Query(name, str(article["QUESTION"]), {name: 1}))
+            short, long = str(article.get("final_decision", "")), str(article.get("LONG_ANSWER", ""))
+            question = str(article["QUESTION"])
+            queries.append(Query(name, question, {name: 1}, answers=(short,), long_answer=long, own=(name,)))
         except (KeyError, TypeError) as error:
             raise RagError(f"{path}, article {name}: {_fault(error)}") from error
     return Dataset(path.stem, tuple(entries), tuple(queries))

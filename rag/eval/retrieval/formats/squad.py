@@ -39,5 +39,10 @@ def _query(entry: Entry, question: Any) -> Query:
     answers = {(answer["text"], int(answer["answer_start"])) for answer in question["answers"]}
     evidence = tuple(Evidence(entry.id, text, start) for text, start in sorted(answers))
     return Query(
-        str(question["id"]), question["question"], {entry.id: 1} if evidence else {}, evidence, group=entry.group
+        str(question["id"]),
+        question["question"],
+        {entry.id: 1} if evidence else {},
+        evidence,
+        group=entry.group,
+        own=(entry.id,),
     )

@@ -1,0 +1,1 @@
+"""How right answers are: questions with known answers, asked in every way that is compared."""
