@@ -127,6 +127,18 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Quotable:
+    """A text that an answer may quote.
+
+    Attributes:
+        number: what it is called; parts of a text that are read apart from each other share it.
+    """
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How tokens are chosen and when to stop.
 
@@ -146,6 +158,8 @@ class SamplingParams:
         json_schema: the text of a JSON schema that the answer must satisfy. It does unless `max_new_tokens` or a
             stop string cuts it off.
         regex: a regular expression (syntax of the Rust crate `regex`) that the whole answer must match; likewise.
+        quote_from: the answer consists of spans of these texts, each followed by numbers of those that hold it, or is
+            `[0]`; see `serving.quotes.form`. What cuts it off may leave a part of a word, or of a number, at its end.
         opening: decides the first token, unless a grammar forbids what it decides; how likely it was is told.
     """
 
@@ -163,6 +177,7 @@ class SamplingParams:
     json_schema: str | None = None
     regex: str | None = None
     citable: tuple[int, ...] | None = None
+    quote_from: tuple[Quotable, ...] | None = None
     opening: Opening | None = None
 
     def __post_init__(self) -> None:
@@ -183,6 +198,9 @@ class SamplingParams:
             "logit_bias must hold values between -100 and 100": all(-100 <= b <= 100 for b in self.logit_bias.values()),  # noqa: PLR2004
             "json_schema and regex must not be given together": len(grammars) < 2,  # noqa: PLR2004
             "json_schema and regex must not be empty": all(grammars),
+            "quote_from must not be given with json_schema or regex": self.quote_from is None or not grammars,
+            "quote_from must hold texts": self.quote_from is None or len(self.quote_from) > 0,
+            "quote_from must number its texts from 1 on": all(each.number > 0 for each in self.quote_from or ()),
             "json_schema and regex must have at most 65536 characters": all(
                 len(text) <= _MAX_GRAMMAR_CHARACTERS for text in grammars
             ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from serving.engine.citing import CitingVocabulary
 from serving.engine.grammar import GrammarCompiler
+from serving.engine.quoting import QuotingVocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,7 @@ class Constraints:
     def __init__(self, tokenizer: Tokenizer, vocab_size: int, eos_token_ids: Sequence[int]) -> None:
         self._grammars = GrammarCompiler(tokenizer, vocab_size, eos_token_ids)
         self._citing = CitingVocabulary(tokenizer, vocab_size, eos_token_ids)
+        self._quoting = QuotingVocabulary(tokenizer, vocab_size, eos_token_ids)
 
     def of(self, params: SamplingParams, prompt: PassagePrompt) -> list[TokenConstraint]:  # noqa: ARG002
         """Those of one answer to a prompt, at its beginning; all of them hold.
@@ -58,5 +60,6 @@ class Constraints:
             InvalidRequestError: the parameters ask for what cannot be had.
         """
         cited = None if params.citable is None else self._citing.constraint(params.citable)
-        wanted = (self._grammars.grammar(params), cited)
+        quoted = None if params.quote_from is None else self._quoting.constraint(params.quote_from)
+        wanted = (self._grammars.grammar(params), cited, quoted)
         return [constraint for constraint in wanted if constraint is not None]

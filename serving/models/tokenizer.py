@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from tokenizers import Tokenizer as FastTokenizer
 from tokenizers.decoders import DecodeStream
 
-from serving.errors import ModelFormatError
+from serving.errors import InvalidRequestError, ModelFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import tiktoken
 
 _LOOKS_SPECIAL = re.compile(r"<[|/\w].*>|\[/?[A-Z_]+\]")  # such as <|im_end|>, </think> and [INST]
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
 _GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 _SINGLE_DIGITS_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d|\p{N}| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
 
@@ -72,6 +73,17 @@ class Tokenizer:
             [before, *([*before, token_id] for token_id in range(self.vocab_size))], skip_special_tokens=True
         )
         return [text[len(decoded[0]) :] for text in decoded[1:]]
+
+    def token_bytes(self) -> dict[int, bytes]:
+        """What each token of ordinary text stands for; control tokens and others that were added are left out.
+
+        Raises:
+            InvalidRequestError: that is not known of this kind of tokenizer.
+        """
+        added = self._template.get_added_tokens_decoder()
+        pieces = self._template.get_vocab(with_added_tokens=False)
+        spelt_out = _speller(json.loads(self._template.decoder.__getstate__()) if self._template.decoder else {})
+        return {token_id: spelt_out(piece) for piece, token_id in pieces.items() if token_id not in added}
 
     def token_id(self, token: str) -> int | None:
         """The id of a token by its spelling."""
@@ -176,7 +188,7 @@ def _split_pattern(pre_tokenizer: dict[str, Any] | None) -> str | None:
 
 def _ranks(definition: dict[str, Any]) -> dict[bytes, int] | None:
     """Token bytes to ids; None unless ids rise in the order of merges, which tiktoken takes for granted."""
-    to_byte = bytes_by_character()
+    to_byte = _bytes_by_character()
     special = {token["content"] for token in definition.get("added_tokens", [])}
     vocabulary: dict[str, int] = definition["model"]["vocab"]
     pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in definition["model"]["merges"])
@@ -193,7 +205,27 @@ def _ranks(definition: dict[str, Any]) -> dict[bytes, int] | None:
         return None
 
 
-def bytes_by_character() -> dict[str, int]:
+def _speller(decoder: dict[str, Any]) -> Callable[[str], bytes]:
+    """What gives the bytes of a token's piece."""
+    kinds = {step.get("type") for step in decoder.get("decoders", [decoder])}
+    if "ByteLevel" in kinds:
+        spelling = str.maketrans({character: chr(byte) for character, byte in _bytes_by_character().items()})
+        return lambda piece: _latin_1(piece.translate(spelling))
+    if kinds & {"ByteFallback", "Metaspace"}:
+        return _sentencepiece_bytes
+    raise InvalidRequestError("it is not known which bytes the tokens of this model's tokenizer stand for")
+
+
+def _latin_1(text: str) -> bytes:
+    return text.encode("latin-1") if max(text, default="") <= "ÿ" else b""  # a control token that nobody declared
+
+
+def _sentencepiece_bytes(piece: str) -> bytes:
+    found = _BYTE_PIECE.fullmatch(piece)
+    return bytes([int(found[1], 16)]) if found else piece.replace("▁", " ").encode()
+
+
+def _bytes_by_character() -> dict[str, int]:
     """GPT-2's spelling of bytes: printable Latin-1 characters stand for themselves, the others follow from U+0100."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
