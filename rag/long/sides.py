@@ -82,7 +82,7 @@ class Comparison:
     Attributes:
         asked: with `{}` where a side's name goes.
         sign: 1 where the side with the larger value is asked for, -1 where the smaller one is, 0 where neither.
-        word: what that side is, such as `cheaper`; empty where nothing is said.
+        word: what that side does, such as `is cheaper`; empty where nothing is said.
     """
 
     sides: tuple[str, str]
@@ -124,7 +124,7 @@ def _asked(parts: dict[str, str | None]) -> tuple[str, int, str]:
                 return asked, sign, f"{plain}s {more.casefold()}"
     if way := (parts.get("way") or "").casefold():
         sign, asked = next((sign, asked) for pattern, sign, asked in _WAYS if re.fullmatch(pattern, way))
-        return (f"What is the {noun} of {{}}?", sign, way) if noun else (asked, sign, way)
+        return (f"What is the {noun} of {{}}?", sign, f"has the {way} {noun}") if noun else (asked, sign, f"is {way}")
     return (f"What is the {noun} of {{}}?" if noun else "What is {}?"), 0, ""
 
 

@@ -6,14 +6,15 @@ A wrong answer that looks certain is worse than none, so each doubt ends in no a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from rag.long.columns import Columns
 from rag.long.table_question import GENERIC, TableQuestion, Wanted, header_terms
-from rag.long.values import written
+from rag.long.values import quantity_of, written
 
 if TYPE_CHECKING:
-    from rag.long.grid import Row, Table
+    from rag.long.columns import Columns
+    from rag.long.grid import Row
     from rag.long.values import Value
 
 _MAX_CELLS = 4  # rows that one question about a cell may mean
@@ -29,11 +30,13 @@ class Line:
 
     Attributes:
         value: the cell that was asked for, as it is written; empty where a whole row was.
+        quantity: what that is as a number; None where it is none.
     """
 
     text: str
     row: Row
     value: str = ""
+    quantity: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +53,8 @@ class TableAnswer:
     conclusion: str = ""
 
 
-def table_answer(question: TableQuestion, table: Table, document_name: str) -> TableAnswer | None:
+def table_answer(question: TableQuestion, columns: Columns) -> TableAnswer | None:
     """The answer of one table to a question; None where it has none, or more than one."""
-    if not table.rows:
-        return None
-    columns = Columns(table, document_name)
     match question.wanted:
         case Wanted.CELL:
             return _cell(question, columns)
@@ -130,9 +130,9 @@ def _sum(question: TableQuestion, columns: Columns) -> TableAnswer | None:
     lines = tuple(_line(columns, place, column, frozenset()) for place in values)
     some = next(iter(values.values()))
     total = sum(value.number for value in values.values())
-    said = written(total, some.unit, max(value.decimals for value in values.values()))  # type: ignore[arg-type]
+    said = written(Decimal(total), some.unit, max(value.decimals for value in values.values()))
     how = f"sum of '{columns.table.columns[column]}' over {len(values)} rows"
-    return TableAnswer(lines, how, f"{said} in all")
+    return TableAnswer(lines, how, f"{said}, computed from {len(values)} rows")
 
 
 def _column_of_values(question: TableQuestion, columns: Columns) -> tuple[int, dict[int, Value]] | None:
@@ -158,7 +158,7 @@ def _rows(question: TableQuestion, columns: Columns) -> TableAnswer | None:
     title = columns.table.title.splitlines()[0] if columns.table.title else ""
     of = f" of '{title}'" if title else ""
     if question.wanted is Wanted.COUNT:
-        return TableAnswer(lines, f"{len(rows)} rows{of} counted", str(len(rows)))
+        return TableAnswer(lines, f"{len(rows)} rows{of} counted", f"{len(rows)} rows of the table")
     return TableAnswer(lines, f"{len(rows)} rows{of}")
 
 
@@ -183,4 +183,4 @@ def _line(columns: Columns, place: int, column: int, wanted: frozenset[str]) -> 
     name, value = columns.table.columns[column], row.cells[column]
     label = columns.label(place, wanted, column)
     said = f"{label}: {value}" if header_terms(name) == _VALUE else f"{label}, {name}: {value}"
-    return Line(said, row, value)
+    return Line(said, row, value, quantity_of(value, name))

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 _NUMBER = r"[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"  # noqa: RUF001 - a minus is a minus
 _SIGNS = {"£": "£", "€": "€", "$": "$", "GBP": "£", "EUR": "€", "USD": "$"}
 _VALUE = re.compile(
     rf"^(?:(?P<before>[£€$]|GBP|EUR|USD) ?)?(?P<number>{_NUMBER})(?: ?(?P<unit>[^\d\s|;,.][^|;,]{{0,24}}?))?$"
+)
+_COLUMN_UNITS = frozenset(
+    "days weeks months years hours minutes seconds kg g mg t km m cm mm l ml W V A mA Ah kW kWh MB GB GHz MHz Hz °C "
+    "dB".split()
+)
+_IN_TEXT = (
+    r"%|per cent|percent|°C?|[kmcµn]?[gmlWVAF]|[kMG]?Hz|[kMGT]?B|Ah|kWh|mAh|dB|"
+    r"(?:second|minute|hour|day|week|month|year|metre|meter)s?"
+)
+_ANY = re.compile(
+    rf"(?:[£€$]|\b(?:GBP|EUR|USD)) ?{_NUMBER}|(?<![\w.,]){_NUMBER}(?: ?(?:{_IN_TEXT})(?!\w))?",
 )
 _UNITS = {
     "day": "days",
@@ -57,6 +68,21 @@ def value_of(text: str) -> Value | None:
         return None
     unit = _SIGNS.get(found["before"] or unit, _UNITS.get(unit.casefold(), unit))
     return Value(Decimal(digits), unit, len(digits.partition(".")[2]))
+
+
+def quantity_of(cell: str, column: str) -> Value | None:
+    """The value of a cell, whose unit may stand in the column's name, as in `unit_price_gbp` or `Mass (kg)`."""
+    value = value_of(cell)
+    if value is None or value.unit:
+        return value
+    words = re.findall(r"[^\W_]+|[£€$%°]", column)
+    units = [_SIGNS.get(word.upper(), word) for word in words if word.upper() in _SIGNS or word in _COLUMN_UNITS]
+    return replace(value, unit=units[0]) if len(units) == 1 else value
+
+
+def values_in(text: str) -> list[Value]:
+    """All numbers with their units in a text, in order."""
+    return [value for found in _ANY.finditer(text) if (value := value_of(found[0])) is not None]
 
 
 def written(number: Decimal, unit: str, decimals: int) -> str:

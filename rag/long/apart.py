@@ -1,0 +1,133 @@
+"""Passages asked apart from each other, side by side: each stands right behind the instructions, where it was read.
+
+So its kept states are taken as they are, and what one passage does not say cannot be read out of another.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from rag.errors import RagError
+from rag.prompt import MODEL_DECLINES, instructions, numbered_passage, question_segment
+from serving.runtime import Completion, FinishReason, Prompt, TextPiece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rag.ask_settings import AskSettings
+    from rag.clock import Clock
+    from rag.events import Passage
+    from serving.runtime import Runtime
+
+_AT_ONCE = 8  # leaves room for other answers in the engine's batch
+_WORST = (FinishReason.CANCELLED, FinishReason.DEADLINE, FinishReason.LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What the model said to some passages alone.
+
+    Attributes:
+        text: with the numbers of these passages, from 1; empty where it declined.
+    """
+
+    text: str
+    completion: Completion
+
+
+class Asker:
+    """Asks the model of passages, several prompts at a time, and adds up what that costs.
+
+    Args:
+        cancel: set it, from any thread, to end within a token.
+    """
+
+    def __init__(
+        self, runtime: Runtime, settings: AskSettings, clock: Clock, cancel: threading.Event | None = None
+    ) -> None:
+        self.runtime = runtime
+        self._settings = settings
+        self._clock = clock
+        self._cancel = cancel or threading.Event()
+        self._ended = threading.Event()
+        self._completions: list[Completion] = []
+
+    def ask(self, asked: Sequence[tuple[str, Sequence[Passage]]]) -> Iterator[Reply]:
+        """The replies to questions, each about its passages, the best first; in the order in which they are asked."""
+        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="apart")
+        try:
+            for reply in pool.map(self._reply, asked):
+                self._completions.append(reply.completion)
+                yield reply
+        finally:
+            self._ended.set()
+            pool.shutdown(cancel_futures=True)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller wanted an end."""
+        return self._cancel.is_set()
+
+    @property
+    def completion(self) -> Completion | None:
+        """All replies as one; None where nothing was asked."""
+        return _together(self._completions, self._clock.elapsed_s - self._clock.retrieval_s)
+
+    def _reply(self, asked: tuple[str, Sequence[Passage]]) -> Reply:
+        question, passages = asked
+        settings, text = self._settings, ""
+        completion: Completion | None = None
+        sampling = replace(settings.sampling, citable=tuple(range(len(passages) + 1)))
+        stop = _Either(self._cancel, self._ended)
+        left_s = None if settings.timeout_s is None else max(settings.timeout_s - self._clock.elapsed_s, 0.001)
+        reuse = settings.reuse_for(self.runtime)
+        for piece in self.runtime.stream(self._prompt(question, passages), sampling, stop, left_s, reuse=reuse):
+            if isinstance(piece, TextPiece):
+                text += piece.text
+            else:
+                completion = piece
+        if completion is None:
+            raise RagError(f"the answer of {self.runtime.name} ended without a result; ask again")
+        return Reply("" if text.lstrip().startswith(MODEL_DECLINES) else text.strip(), completion)
+
+    def _prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
+        first = self._settings.numbers_first
+        numbered = [
+            numbered_passage(replace(passage, number=number), numbers_first=first)
+            for number, passage in enumerate(passages, start=1)
+        ]
+        return Prompt(instructions(numbers_first=first), tuple(reversed(numbered)), question_segment(question), first)
+
+
+class _Either(threading.Event):
+    """Set when one of several events is."""
+
+    def __init__(self, *events: threading.Event) -> None:
+        super().__init__()
+        self._events = events
+
+    def is_set(self) -> bool:
+        return any(event.is_set() for event in self._events)
+
+
+def _together(completions: Sequence[Completion], took_s: float) -> Completion | None:
+    """Several completions as one: tokens added up, over the time they took side by side."""
+    if not completions:
+        return None
+    reasons = {completion.finish_reason for completion in completions}
+    return Completion(
+        finish_reason=next((reason for reason in _WORST if reason in reasons), FinishReason.STOP),
+        prompt_tokens=sum(each.prompt_tokens for each in completions),
+        cached_tokens=sum(each.cached_tokens for each in completions),
+        completion_tokens=sum(each.completion_tokens for each in completions),
+        queue_s=max(each.queue_s for each in completions),
+        ttft_s=min((each.ttft_s for each in completions if each.ttft_s is not None), default=None),
+        decode_s=took_s,
+        drafted_tokens=sum(each.drafted_tokens for each in completions),
+        accepted_tokens=sum(each.accepted_tokens for each in completions),
+        preemptions=sum(each.preemptions for each in completions),
+        repaired_tokens=sum(each.repaired_tokens for each in completions),
+    )
