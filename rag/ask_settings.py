@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rag.conversation import Turn
     from rag.conversation.understand import Rewrite
     from rag.plan import Target
-    from serving.runtime import Reuse, SamplingParams
+    from serving.runtime import Reader, Reuse, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class AskSettings:
     numbers_first: bool = False
     compress: float = 1.0
     sentence_judge: Callable[[], SentenceJudge | None] = lambda: None
-    reuse_for: Callable[[str], Reuse | None] = lambda _: None
+    reuse_for: Callable[[Reader], Reuse | None] = lambda _: None
     history: tuple[Turn, ...] = ()
     where: Filter | None = None
     target: Target | None = None

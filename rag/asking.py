@@ -85,6 +85,6 @@ def outdated(rag: Rag) -> list[str]:
 def _prefetch(rag: Rag, hits: Sequence[Hit]) -> None:
     """Has states of passages that a prompt is likely to hold brought into memory, if the model is loaded."""
     runtime: NativeRuntime | None = rag.opened.get("runtime")
-    if runtime is not None and rag.settings.reuse_for(runtime.name) is not None:
+    if runtime is not None and rag.settings.reuse_for(runtime) is not None:
         found = [(hit.document, hit.chunk) for hit in hits]
         runtime.prefetch(unnumbered_prompt(found, numbers_first=rag.settings.numbers_first))

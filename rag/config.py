@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -21,6 +21,9 @@ from pydantic_settings import (
 from rag.config_file import CONFIG_FILE, read_config_file, write_config_file
 from rag.errors import ConfigError
 from serving.runtime import Reuse
+
+if TYPE_CHECKING:
+    from serving.runtime import Reader
 
 MIN_REWRITTEN = 0.8  # share of follow-ups that a model has to restate rightly to be used for it
 DEFAULT_HOME = Path("~/.readonce")
@@ -95,6 +98,9 @@ class Settings(BaseSettings):
     collection: str = Field("default", min_length=1, max_length=100, description="collection used unless named")
 
     model: str = Field("smollm2-135m", description="bundled name, hub name, path of a .gguf file or model folder")
+    adapter: str = Field(
+        "auto", description="folder of a LoRA adapter merged into the model; auto: the bundled model's own; none"
+    )
     weight_format: Literal["auto", "int4", "int8", "bf16", "float32"] = Field(
         "auto", description="how weights are held; auto: int4 or int8 as the file's own, bf16 where no kernels run"
     )
@@ -262,9 +268,10 @@ class Settings(BaseSettings):
         able = self.rewriters.get(model_name, 0.0) >= MIN_REWRITTEN
         return self.follow_ups == "llm" or (self.follow_ups == "auto" and able)
 
-    def reuse_for(self, model_name: str) -> Reuse | None:
-        """How a model uses kept states: as set, else as measured for it, else with the default's care; None: not."""
-        choice = self.reuse.get(model_name, ReuseChoice(Reuse().repair_tokens, Reuse().repair_share))
+    def reuse_for(self, model: Reader) -> Reuse | None:
+        """How a model uses kept states: as set, else as measured for it, else as it was made for; None: not at all."""
+        default = model.default_reuse
+        choice = self.reuse.get(model.name, ReuseChoice(default.repair_tokens, default.repair_share))
         is_set = self.repair_tokens is not None or self.repair_share is not None
         if self.states_obstacle or not (choice.states or is_set):
             return None

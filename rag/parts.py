@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from indexes import Index
     from ingest.embed import Embedder
     from ingest.embed.late import LateEncoder
+    from rag.abstain import Calibration
     from rag.answers import AnswerCache
     from rag.compress import SentenceJudge
     from rag.config import Settings
@@ -58,7 +59,15 @@ class Parts:
         """The LLM on disk, fetched if it is not there; its weights are not loaded."""
         from serving.models.load import open_model
 
-        return open_model(self.settings.model, self.settings.models_folder, self._notify)
+        settings = self.settings
+        return open_model(settings.model, settings.models_folder, self._notify, settings.adapter)
+
+    @OpenedOnce
+    def calibration(self) -> Calibration | None:
+        """When the LLM declines; None where that is left to it."""
+        from rag.load import load_calibration
+
+        return load_calibration(self.model, self.settings)
 
     @OpenedOnce
     def tokenizer(self) -> Tokenizer:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rag.events import Passage
     from rag.speeds import SpeedBook, Speeds
     from serving.native import NativeRuntime
-    from serving.runtime import Prompt
+    from serving.runtime import Prompt, Reader
 
 # Share of questions whose answer stands in the passage of a rank and in none before it; of SQuAD's, hybrid retrieval.
 _ANSWERS_AT = (0.79, 0.085, 0.035, 0.02, 0.015)
@@ -135,7 +135,7 @@ class Target:
         seconds: float,
         book: SpeedBook,
         runtime: Callable[[], NativeRuntime],
-        reuse_for: Callable[[str], Reuse | None],
+        reuse_for: Callable[[Reader], Reuse | None],
         compress: float,
     ) -> None:
         self._seconds = seconds
@@ -147,7 +147,7 @@ class Target:
     def __call__(self) -> Planner:
         """What decides how it is met."""
         runtime = self._runtime()
-        return Planner(runtime, self._book, self._seconds, self._reuse_for(runtime.name), self._compress)
+        return Planner(runtime, self._book, self._seconds, self._reuse_for(runtime), self._compress)
 
     @property
     def leaves_time_to_rerank(self) -> bool:

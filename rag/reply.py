@@ -83,7 +83,7 @@ class Reply:
             RagError: the runtime gave no result.
         """
         settings = self._settings
-        reuse = settings.reuse_for(runtime.name)
+        reuse = settings.reuse_for(runtime)
         for piece in runtime.stream(prompt, self._sampling(), self._stop, settings.timeout_s, reuse=reuse):
             if isinstance(piece, Completion):
                 self.completion = piece

@@ -40,8 +40,11 @@ class _EncodedText:
 class NativeRuntime:
     """Runs a model of this machine in this process; see `serving.runtime.Runtime`."""
 
-    def __init__(self, name: str, engine: Engine, template: ChatTemplate, reuse: PassageReuse) -> None:
+    def __init__(
+        self, name: str, engine: Engine, template: ChatTemplate, reuse: PassageReuse, default_reuse: Reuse
+    ) -> None:
         self.name = name
+        self.default_reuse = default_reuse
         self.engine = engine
         self.reuse = reuse
         self.context_length = engine.model.config.max_position

@@ -48,12 +48,13 @@ class CliContext:
     """What was said before the command's name."""
 
     home: Path | None
+    adapter: str | None = None
 
     def settings(self, **flags: object) -> Settings:
         """The settings in force, flags first."""
         from rag.config import load_settings
 
-        return load_settings(self.home, **flags)
+        return load_settings(self.home, adapter=self.adapter, **flags)
 
 
 @contextmanager

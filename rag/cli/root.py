@@ -58,6 +58,12 @@ def _before(
         Path | None,
         typer.Option(envvar="RAG_HOME", help="Folder of index, models and settings.", show_default="~/.readonce"),
     ] = None,
+    adapter: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of a LoRA adapter for the model; auto for the bundled model's own; none.", show_default="auto"
+        ),
+    ] = None,
     *,
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
@@ -68,7 +74,7 @@ def _before(
         raise typer.Exit
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
-    ctx.obj = CliContext(home)
+    ctx.obj = CliContext(home, adapter)
 
 
 for commands in (documents.app, questions.app, chat.app, product.app):

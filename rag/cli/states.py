@@ -19,7 +19,7 @@ def show(ctx: typer.Context, *, json: Json = False) -> None:
     with opened(ctx, json) as (rag, output):
         kept = rag.status().states
         documents = Counter(owner.collection for owner in rag.states.owners())
-        reuse = rag.settings.reuse_for(rag.model.name)
+        reuse = rag.settings.reuse_for(rag.model)
         if json:
             output.json({"kept": kept, "documents": documents, "reuse": reuse})
         else:

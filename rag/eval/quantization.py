@@ -122,7 +122,7 @@ def eval_quantization(settings: Settings, asked: QuantizationEval, notify: Notif
     from serving.models.load import load_tokenizer, open_model
 
     warnings = describe_machine().warnings
-    model = open_model(settings.model, settings.models_folder, notify)
+    model = open_model(settings.model, settings.models_folder, notify, settings.adapter)
     token_ids = load_tokenizer(model).encode(_text(asked.text))[: asked.max_tokens]
     if len(token_ids) < _LEAST_TOKENS:
         raise RagError(f"{asked.text}: {len(token_ids)} tokens of text are too few; give {_LEAST_TOKENS} at least")
@@ -137,7 +137,7 @@ def eval_quantization(settings: Settings, asked: QuantizationEval, notify: Notif
         command="eval quantization",
         machine=describe_machine(),
         settings={
-            "model": model.path.name,
+            "model": model.name,
             "text": asked.text.name if asked.text else "of the demo",
             "tokens": sum(len(window) for window in windows),
             "window": len(windows[0]),

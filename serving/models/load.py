@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from serving.errors import ModelFormatError, ModelNotFoundError
-from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, fetch_bundled, fetch_from_hub, hub_folder
+from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME, BUNDLED_SHA256, fetch_bundled, fetch_from_hub, hub_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Notify = Callable[[str], None]
 
 _MEMORY_BYTES = 256 << 20  # for kept states, where there is no store for them
+_BUNDLED_ADAPTERS = Path(__file__).parent / "adapters"
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -74,12 +75,46 @@ def list_models(models_folder: Path) -> list[tuple[str, Path]]:
     return models
 
 
-def open_model(name: str, models_folder: Path, notify: Notify) -> PreparedModel:
-    """Finds or fetches a model and reads its header."""
-    path = pull_model(name, models_folder, notify)
-    from serving.models.prepared import prepare
+def find_adapter(chosen: str, model: Path, models_folder: Path) -> Path | None:
+    """The folder of the adapter that a model is to run with, if any.
 
-    return prepare(path, models_folder, notify)
+    Args:
+        chosen: a folder; `auto` for the one that comes with the bundled model, where `model` is that; or `none`.
+
+    Raises:
+        ModelNotFoundError: there is no such folder.
+    """
+    if chosen == "none":
+        return None
+    if chosen == "auto":
+        return bundled_adapter() if model.resolve() == (models_folder / BUNDLED_FILE).resolve() else None
+    folder = Path(chosen).expanduser()
+    if not folder.is_dir():
+        raise ModelNotFoundError(f"there is no adapter {chosen!r}: give the path of its folder, auto, or none")
+    return folder.resolve()
+
+
+def bundled_adapter() -> Path | None:
+    """The folder of the adapter that was trained for the bundled model; None where it is not installed."""
+    from serving.models.adapter import CONFIG_FILE, read_notes
+
+    folders = sorted(file.parent for file in _BUNDLED_ADAPTERS.glob(f"*/{CONFIG_FILE}"))
+    return next((folder for folder in folders if read_notes(folder).base_sha256 == BUNDLED_SHA256), None)
+
+
+def open_model(name: str, models_folder: Path, notify: Notify, adapter: str = "none") -> PreparedModel:
+    """Finds or fetches a model and reads its header, and that of its adapter.
+
+    Args:
+        adapter: see `find_adapter`.
+    """
+    path = pull_model(name, models_folder, notify)
+    from serving.models.adapter import open_adapter
+    from serving.models.prepared import adapted, prepare
+
+    folder = find_adapter(adapter, path, models_folder)
+    model = prepare(path, models_folder, notify)
+    return model if folder is None else adapted(model, open_adapter(folder, model.config))
 
 
 def load_tokenizer(model: PreparedModel) -> Tokenizer:
@@ -162,7 +197,8 @@ def load_runtime(
         digest_of(model.fingerprint, runner.weight_format),
         StatesFormat(states_format),
     )
-    return NativeRuntime(model.name, Engine(runner, tokenizer, options=options, reuse=reuse), template, reuse)
+    engine = Engine(runner, tokenizer, options=options, reuse=reuse)
+    return NativeRuntime(model.name, engine, template, reuse, model.default_reuse)
 
 
 def _require_same_vocabulary(model: PreparedModel, tokenizer: Tokenizer) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,20 @@ from serving.engine.quantize import WeightFormat
 from serving.errors import ModelFormatError
 from serving.models import gguf
 from serving.models.keep import KeepingSource
-from serving.models.weights import GgufSource, SafetensorsSource, WeightSource, safetensors_files
+from serving.models.merge import MergedSource
+from serving.models.weights import GgufSource, SafetensorsSource, safetensors_files
+from serving.runtime import Reuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from serving.models.adapter import Adapter
+    from serving.models.weights import OriginalSource, WeightSource
+
 logger = logging.getLogger(__name__)
 
 _LAYOUT = "4"  # changes whenever what is kept changes meaning
+_DIGITS = 12  # of a fingerprint, in names of files
 _SAMPLE_BYTES = 1 << 20
 _NUM_INNER_SAMPLES, _INNER_SAMPLE_BYTES = 64, 16 << 10
 
@@ -36,9 +43,12 @@ class PreparedModel:
     """A model whose header has been read.
 
     Attributes:
+        name: with that of its adapter, if it has one.
         path: the GGUF file or Hugging Face folder it came from.
         folder: where what was prepared from it is kept.
-        fingerprint: of the original files; states computed with one model are never used with another.
+        fingerprint: of the original files and of its adapter's; states computed with one model are never used with
+            another.
+        adapter: what is merged into its weights.
     """
 
     name: str
@@ -46,6 +56,13 @@ class PreparedModel:
     folder: Path
     fingerprint: str
     config: ModelConfig
+    adapter: Adapter | None = None
+
+    @property
+    def default_reuse(self) -> Reuse:
+        """How states of passages are reused with it, as far as nobody measured it."""
+        said = None if self.adapter is None else self.adapter.notes.reuse
+        return said or Reuse()
 
     @property
     def tokenizer_file(self) -> Path:
@@ -57,18 +74,32 @@ class PreparedModel:
         return _read_json(self.folder / "tokenizer_config.json")
 
     def mean_bits(self, weight_format: WeightFormat) -> float | None:
-        """Bits that a weight of a GGUF file takes on average in a format of groups; None for any other model."""
+        """Bits that a weight of a GGUF file takes on average in a format of groups; None where it is rounded by us."""
+        if self.adapter is not None:
+            return None
         bits = _read_json(self.folder / "config.json").get("mean_bits", {}).get(weight_format)
         return None if bits is None else float(bits)
 
     @property
     def is_in_4_bits(self) -> bool:
         """Whether matrices of it are kept in a type of 4 bits that is taken over as it is."""
-        return bool(_read_json(self.folder / "config.json").get("is_in_4_bits"))
+        return self.adapter is None and bool(_read_json(self.folder / "config.json").get("is_in_4_bits"))
 
     def weights_file(self, weight_format: WeightFormat) -> Path:
         """Where the weights are kept in a format."""
-        return self.folder / f"{weight_format}.safetensors"
+        return self.folder / f"{weight_format}{self._adapter_suffix()}.safetensors"
+
+    def remove_outdated(self, weight_format: WeightFormat) -> None:
+        """Removes weights that were kept with what its adapter was before it was trained anew."""
+        if self.adapter is not None:
+            for file in self.folder.glob(f"{weight_format}{self._adapter_suffix('[0-9a-f]' * _DIGITS)}.safetensors"):
+                file.unlink(missing_ok=True)
+
+    def _adapter_suffix(self, fingerprint: str | None = None) -> str:
+        if self.adapter is None:
+            return ""
+        name = re.sub(r"[^\w.-]", "_", self.adapter.name)
+        return f"+{name}-{fingerprint or self.adapter.fingerprint[:_DIGITS]}"
 
 
 def prepare(path: Path, models_folder: Path, notify: Callable[[str], None]) -> PreparedModel:
@@ -79,7 +110,7 @@ def prepare(path: Path, models_folder: Path, notify: Callable[[str], None]) -> P
     """
     fingerprint = _fingerprint(path)
     name = path.stem if path.is_file() else path.name
-    folder = models_folder / "prepared" / f"{name}-{fingerprint[:12]}"
+    folder = models_folder / "prepared" / f"{name}-{fingerprint[:_DIGITS]}"
     if not _is_prepared(folder):
         notify(f"reading {path.name} for the first time")
         _prepare_into(folder, path)
@@ -90,6 +121,16 @@ def prepare(path: Path, models_folder: Path, notify: Callable[[str], None]) -> P
     return PreparedModel(name, path, folder, fingerprint, config)
 
 
+def adapted(model: PreparedModel, adapter: Adapter) -> PreparedModel:
+    """The model with an adapter in it, which is another model for whatever is kept of it."""
+    return replace(
+        model,
+        name=f"{model.name}+{adapter.name}",
+        fingerprint=hashlib.sha256(f"{model.fingerprint}+{adapter.fingerprint}".encode()).hexdigest(),
+        adapter=adapter,
+    )
+
+
 def open_weights(model: PreparedModel, weight_format: WeightFormat) -> WeightSource:
     """Weights in the format asked for: as kept from an earlier load, or from the original."""
     kept = model.weights_file(weight_format)
@@ -98,15 +139,18 @@ def open_weights(model: PreparedModel, weight_format: WeightFormat) -> WeightSou
             return SafetensorsSource([kept])
         except ModelFormatError:
             logger.warning("%s is damaged and will be made anew", kept)
-            kept.unlink()
+            kept.unlink(missing_ok=True)
+    original: OriginalSource
     if model.path.is_file():
         reader = gguf.open_gguf(model.path)
-        source: WeightSource = GgufSource(reader, model.config, permuted=gguf.rotary_pairs(reader))
+        original = GgufSource(reader, model.config, permuted=gguf.rotary_pairs(reader))
     else:
-        source = SafetensorsSource(safetensors_files(model.path))
-        if weight_format.bits is None:
-            return source
-    return source if weight_format is WeightFormat.FLOAT32 else KeepingSource(source, kept, model.config.num_layers)
+        original = SafetensorsSource(safetensors_files(model.path))
+    source = original if model.adapter is None else MergedSource(original, model.adapter)
+    if weight_format is WeightFormat.FLOAT32 or (weight_format.bits is None and model.path.is_dir()):
+        return source  # there is next to nothing to do again
+    model.remove_outdated(weight_format)
+    return KeepingSource(source, kept, model.config.num_layers)
 
 
 def _prepare_into(folder: Path, path: Path) -> None:

@@ -51,6 +51,14 @@ class WeightSource(Protocol):
         ...
 
 
+class OriginalSource(WeightSource, Protocol):
+    """Weights as their maker left them."""
+
+    def bits_of(self, name: str, bits: int) -> int:
+        """In how many bits `grouped` gives a matrix that is asked for in so many."""
+        ...
+
+
 class SafetensorsSource:
     """A safetensors file, or the several of a Hugging Face folder."""
 
@@ -95,8 +103,12 @@ class SafetensorsSource:
             raise ModelFormatError(f"the kept weight {values} has shape {tuple(kept.values.shape)}")
         return kept
 
+    def bits_of(self, name: str, bits: int) -> int:
+        """See `OriginalSource`."""
+        return 8 if name in _IN_8_BITS_AT_LEAST else bits
+
     def _quantized(self, name: str, shape: tuple[int, int], bits: int) -> GroupedWeight:
-        return quantize_groups(self.tensor(name, shape), 8 if name in _IN_8_BITS_AT_LEAST else bits)
+        return quantize_groups(self.tensor(name, shape), self.bits_of(name, bits))
 
 
 class GgufSource:
@@ -131,6 +143,10 @@ class GgufSource:
     def grouped(self, parts: list[tuple[str, int]], columns: int, bits: int) -> GroupedWeight:
         """See `WeightSource`."""
         return join_rows([self._grouped(name, (size, columns), bits) for name, size in parts])
+
+    def bits_of(self, name: str, bits: int) -> int:
+        """See `OriginalSource`."""
+        return self._bits(self._stored(name), bits)
 
     def check(self) -> None:
         """Compares the shapes of all matrices with the configuration, before anything is made of its numbers.

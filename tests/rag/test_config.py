@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,12 @@ import pytest
 from rag.config import ReuseChoice, explain, load_settings, unset_setting, write_reuse, write_setting
 from rag.errors import ConfigError
 from serving.runtime import Reuse
+
+
+@dataclass(frozen=True)
+class Named:
+    name: str
+    default_reuse: Reuse = Reuse()
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(
@@ -118,12 +125,21 @@ def test_reuse_is_as_set_or_as_measured_for_the_model_or_careful(tmp_path: Path)
     write_reuse(tmp_path, "poor", ReuseChoice(64, states=False))
     settings = load_settings(tmp_path)
     assert settings.top_k == 5
-    assert settings.reuse_for("a/b 0.5B") == Reuse(4, 0.15)
-    assert settings.reuse_for("unmeasured") == Reuse()
-    assert settings.reuse_for("poor") is None
-    assert load_settings(tmp_path, repair_tokens=0).reuse_for("a/b 0.5B") == Reuse(0, 0.15)
-    assert load_settings(tmp_path, repair_share=0.0).reuse_for("poor") == Reuse(64, 0.0)
-    assert load_settings(tmp_path, states="off").reuse_for("a/b 0.5B") is None
+    measured, poor = Named("a/b 0.5B"), Named("poor")
+    assert settings.reuse_for(measured) == Reuse(4, 0.15)
+    assert settings.reuse_for(Named("unmeasured")) == Reuse()
+    assert settings.reuse_for(poor) is None
+    assert load_settings(tmp_path, repair_tokens=0).reuse_for(measured) == Reuse(0, 0.15)
+    assert load_settings(tmp_path, repair_share=0.0).reuse_for(poor) == Reuse(64, 0.0)
+    assert load_settings(tmp_path, states="off").reuse_for(measured) is None
+
+
+def test_what_a_model_was_made_for_holds_until_it_is_measured_or_set(tmp_path: Path) -> None:
+    made_for_it = Named("reader", Reuse(0))
+    assert load_settings(tmp_path).reuse_for(made_for_it) == Reuse(0)
+    assert load_settings(tmp_path, repair_tokens=8).reuse_for(made_for_it) == Reuse(8)
+    write_reuse(tmp_path, "reader", ReuseChoice(4))
+    assert load_settings(tmp_path).reuse_for(made_for_it) == Reuse(4)
 
 
 def test_what_is_chosen_for_a_model_replaces_what_was_and_setting_a_value_leaves_it(tmp_path: Path) -> None:

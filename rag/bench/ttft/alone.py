@@ -72,7 +72,7 @@ def measure_engine(
         peers = _load_peers(opened, weight_format, runtime, stack, notify)
         pool = Pool(bench, runtime, numbers_first=settings.numbers_first)
         _compute_states(runtime, pool, notify)
-        default = settings.reuse_for(opened.subject.model.name) or Reuse()
+        default = settings.reuse_for(opened.subject.model) or Reuse()
         results: dict[int, Mapping[str, Result]] = {}
         warnings: list[str] = []
         for number in bench.passages:

@@ -149,7 +149,7 @@ def _compute_states(rag: Rag, notify: Notify) -> None:
 def _askers(rag: Rag, cellar: Cellar, number: int, drawn: list[str]) -> list[_Asker]:
     """Those who read prompts whole first, then the ways to take kept states."""
     settings = rag.settings.model_copy(update={"top_k": number})
-    default = settings.reuse_for(rag.model.name) or Reuse()
+    default = settings.reuse_for(rag.model) or Reuse()
 
     def asker(where: str, reuse: Reuse | None, *, is_fresh: bool = False) -> _Asker:
         chosen: dict[str, Any] = {"states": "off"}
