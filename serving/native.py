@@ -181,7 +181,7 @@ class NativeRuntime:
         if not kept:
             return _EncodedText(token_ids)
         offsets = self.engine.tokenizer.token_offsets(text)
-        return _EncodedText(token_ids, tuple(_rows_of(offsets, kept)))
+        return _EncodedText(token_ids, tuple(rows_of(offsets, kept)))
 
     def _encode_frame_once(self, instructions: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         encode = self.engine.tokenizer.encode_template
@@ -189,7 +189,7 @@ class NativeRuntime:
         return tuple(encode(before)), tuple(encode(after))
 
 
-def _rows_of(offsets: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def rows_of(offsets: Sequence[int], spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Ranges of tokens that reach into spans of characters.
 
     Args:
