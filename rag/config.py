@@ -150,6 +150,9 @@ class Settings(BaseSettings):
         default_factory=dict, description="share of follow-ups that each model restated in `rag eval follow-ups`"
     )
     split_questions: bool = Field(True, description="search for each part of a question that asks several things")
+    composite: bool = Field(
+        True, description="lists, comparisons and what tables say are answered in ways of their own"
+    )
     target_ttft_ms: float | None = Field(
         None, gt=0, description="time to the first token that passages, compression and repair are chosen to meet"
     )

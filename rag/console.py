@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rag.events import CitationEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent, to_json
+from rag.events import CitationEvent, DoneEvent, ErrorEvent, ProgressEvent, RetrievalEvent, TokenEvent, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,6 +125,10 @@ class AnswerView:
                     self._output.say(f"searched for: {' | '.join(event.searched)}")
                 if event.plan is not None:
                     self._output.say(f"plan: {event.plan}")
+                if event.approach is not None:
+                    self._output.say(f"{event.approach.kind}: {event.approach.note}")
+            case ProgressEvent():
+                self._output.note(f"{event.stage}: {event.done} of {event.total}")
             case TokenEvent():
                 self._output.clear_note()
                 self._write(event.text)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rag.answers import AnswerCache
     from rag.compress import SentenceJudge
     from rag.config import Settings
+    from rag.long.compose import Composer
     from rag.retrieve import Retriever
     from rag.speeds import SpeedBook
     from serving.models.prepared import PreparedModel
@@ -86,6 +87,13 @@ class Parts:
         self.index.require_identity(self.embedder.identity)
         reranker = load_reranker(self.settings, self.index, self.late, lambda: self.runtime)
         return Retriever(self.index, self.embedder, retrieve_settings(self.settings), reranker)
+
+    @OpenedOnce
+    def composer(self) -> Composer:
+        """Answers lists, comparisons and what tables say in ways of their own."""
+        from rag.long.compose import Composer
+
+        return Composer(lambda: self.retriever, lambda: self.runtime, lambda: self.index)
 
     @OpenedOnce
     def late(self) -> LateEncoder | None:

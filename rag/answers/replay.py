@@ -8,7 +8,17 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rag.events import CitationEvent, Cost, DoneEvent, Passage, RetrievalEvent, TokenEvent, to_json
+from rag.events import (
+    Approach,
+    CitationEvent,
+    Cost,
+    DoneEvent,
+    Passage,
+    ProgressEvent,
+    RetrievalEvent,
+    TokenEvent,
+    to_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +38,7 @@ def as_text(events: Sequence[AnswerEvent]) -> str | None:
         return None
     if any(isinstance(event, RetrievalEvent) and event.plan is not None for event in events):
         return None  # made in the time there was; with more time it is better
-    return "\n".join(json.dumps(to_json(event)) for event in events)
+    return "\n".join(json.dumps(to_json(event)) for event in events if not isinstance(event, ProgressEvent))
 
 
 def replayed(kept: KeptAnswer, question: str, since: float) -> Iterator[AnswerEvent]:
@@ -55,7 +65,9 @@ def _read(content: dict[str, Any]) -> AnswerEvent:
     kind = content.pop("type")
     if kind == RetrievalEvent.type:
         passages = _reader(tuple[Passage, ...]).validate_python(content["passages"])
-        return RetrievalEvent(content["question"], passages, content["elapsed_s"], tuple(content["searched"]))
+        approach = Approach(**content["approach"]) if content.get("approach") else None
+        searched = tuple(content["searched"])
+        return RetrievalEvent(content["question"], passages, content["elapsed_s"], searched, approach=approach)
     kinds = {TokenEvent.type: TokenEvent, CitationEvent.type: CitationEvent, DoneEvent.type: DoneEvent}
     event: AnswerEvent = _reader(kinds[kind]).validate_python(content)
     return event

@@ -38,7 +38,8 @@ HTML_EVERY_S = 0.1
 _STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # no proxy holds events back
 
 _TO_JSON = TypeAdapter(dict[str, Any])
-_EVENTS = """Events, in order: one `retrieval` with the passages; `token` pieces of the answer; a
+_EVENTS = """Events, in order: `progress` where something takes a while; one `retrieval` with the passages;
+`token` pieces of the answer; a
 `citation` after each sentence that has one; `done` with the whole answer and its cost, or `error`. With
 `"render": "html"` an `html` event carries the cleaned HTML of the answer so far, now and then while it grows
 and once before `done`."""
@@ -68,7 +69,7 @@ class AnswerSoFar:
             self.citations.append(event.citation)
         elif isinstance(event, DoneEvent):
             self.done, self.text, self.citations = event, event.answer, list(event.citations)
-        else:
+        elif isinstance(event, ErrorEvent):
             raise refusal(event.code, event.message)
 
     @property
@@ -145,6 +146,7 @@ def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
         nearest=list(done.nearest),
         passages=list(answer.passages.passages),
         plan=answer.passages.plan,
+        approach=answer.passages.approach,
         cost=done.cost,
     )
     return response.model_dump_json()

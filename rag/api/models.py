@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from indexes.types import Chunk, CollectionInfo, Document, Filter, JobState
 from ingest.metadata import MAX_NAME_CHARS, MAX_PAIRS, MAX_VALUE_CHARS
 from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
-from rag.events import Citation, Cost, Nearest, Passage
+from rag.events import Approach, Citation, Cost, Nearest, Passage
 from rag.filters import FilterError, moment
 from rag.plan import Plan
 from rag.question import MAX_QUESTION_CHARACTERS
@@ -147,6 +147,9 @@ class AskResponse(BaseModel):
     )
     passages: list[Passage]
     plan: Plan | None = Field(None, description="What was decided so that the first token came in time.")
+    approach: Approach | None = Field(
+        None, description="How it was answered, where that was not from these passages at once: a list, for example."
+    )
     cost: Cost
 
 
