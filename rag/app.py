@@ -151,6 +151,7 @@ class Rag(Parts):
         max_new_tokens: int | None = None,
         temperature: float | None = None,
         top_k: int | None = None,
+        quote: bool | None = None,
     ) -> Iterator[AnswerEvent]:
         """Answers a question from the documents; see `rag.events` for what is yielded.
 
@@ -160,6 +161,7 @@ class Rag(Parts):
             target_ttft_s: time to the first token that passages, compression and repair are chosen to meet; None takes
                 what is set.
             cancel: set it, from any thread, to end the answer within a token.
+            quote: whether the answer consists of quotations; None takes what is set. Likewise for those before it.
         """
         from rag.load import ask_settings
 
@@ -173,6 +175,7 @@ class Rag(Parts):
             max_new_tokens=max_new_tokens,
             temperature=temperature,
             top_k=top_k,
+            quote=quote,
         )
         yield from answered(self, question, asked, cancel)
         self.sweep()  # when nobody waits for it

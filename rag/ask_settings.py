@@ -32,6 +32,7 @@ class AskSettings:
         where: which documents may be found; None for all of the collection.
         target: of the first token; None reads what is set here.
         split_questions: whether each part of a question that asks several things is searched for.
+        quote: the answer consists of quotations, see `rag.quote`.
         rewrite: see `rag.conversation.understand`; None where the terms of what was said complete a question.
     """
 
@@ -49,4 +50,5 @@ class AskSettings:
     where: Filter | None = None
     target: Target | None = None
     split_questions: bool = True
+    quote: bool = False
     rewrite: Rewrite | None = None

@@ -160,6 +160,7 @@ class Settings(BaseSettings):
     answer_timeout_s: float | None = Field(None, gt=0, description="time after which an answer ends; none for no end")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
     repetition_penalty: float = Field(1.05, ge=0.1, le=10, description="above 1 discourages repetition")
+    quote: bool = Field(False, description="answers consist of quotations, word for word as the documents have them")
 
     top_k: int = Field(3, ge=1, le=100, description="passages per question")
     context_tokens: int = Field(1536, ge=64, description="budget of the prompt, in tokens")

@@ -64,7 +64,7 @@ class Citation:
 
     Attributes:
         origin: `model` when the model wrote `[n]` itself, `matched` when the answer's sentence was matched to
-            the passage afterwards.
+            the passage afterwards, `quote` when that stretch of the answer is the quote itself.
         answer_start: the sentence it stands behind, in characters of the answer; likewise `answer_end`.
         quote: the supporting span, verbatim from the passage; empty when none was found.
         quote_start: where the quote begins in the *document's* text, in characters; likewise `quote_end`.

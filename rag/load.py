@@ -89,6 +89,7 @@ def ask_settings(
     max_new_tokens: int | None = None,
     temperature: float | None = None,
     top_k: int | None = None,
+    quote: bool | None = None,
 ) -> AskSettings:
     """How a question is answered; None takes what is set."""
     return AskSettings(
@@ -110,4 +111,5 @@ def ask_settings(
         compress=settings.compress,
         sentence_judge=sentence_judge,
         reuse_for=settings.reuse_for,
+        quote=settings.quote if quote is None else quote,
     )

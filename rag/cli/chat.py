@@ -13,6 +13,7 @@ from rag.cli.common import (
     Json,
     Model,
     Quiet,
+    Quote,
     States,
     UseCache,
     cancel_on_interrupt,
@@ -39,6 +40,7 @@ def chat(
     until: Until = None,
     meta: MetaOnly = None,
     *,
+    quote: Quote = False,
     cache: UseCache = True,
     json: Json = False,
     quiet: Quiet = False,
@@ -50,7 +52,7 @@ def chat(
     from rag.chat import Chat, piped_lines, typed_lines
 
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
-    flags |= {"states": states, "answer_cache": None if cache else "off"}
+    flags |= {"states": states, "answer_cache": None if cache else "off", "quote": quote or None}
     with opened(ctx, json, quiet, **flags) as (rag, output):
         where = Where(document, path, media_type, since, until, meta).filter(rag, collection)
         talk = Chat(rag, output, collection, where, lambda: cancel_on_interrupt(output, "stopping"))

@@ -37,6 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object a lin
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="Bundled name, hub name, .gguf file or model folder.")]
 UseCache = Annotated[bool, typer.Option("--cache/--no-cache", help="Give an answer again that was given before.")]
+Quote = Annotated[bool, typer.Option("--quote", help="Answer with quotations from the documents, and nothing else.")]
 States = Annotated[
     Literal["at-ingest", "first-use", "off"] | None,
     typer.Option("--states", help="When passages are read for good, to be reused.", show_default="first-use"),

@@ -14,6 +14,7 @@ from rag.cli.common import (
     Json,
     Model,
     Quiet,
+    Quote,
     States,
     UseCache,
     cancel_on_interrupt,
@@ -49,6 +50,7 @@ def ask(
     until: Until = None,
     meta: MetaOnly = None,
     *,
+    quote: Quote = False,
     cache: UseCache = True,
     json: Json = False,
     quiet: Quiet = False,
@@ -58,7 +60,7 @@ def ask(
     from rag.question import checked_question
 
     flags = {"model": model, "top_k": top_k, "max_new_tokens": max_new_tokens, "temperature": temperature}
-    flags |= {"states": states, "answer_cache": None if cache else "off"}
+    flags |= {"states": states, "answer_cache": None if cache else "off", "quote": quote or None}
     text = checked_question(text_of(question))
     target_s = None if target_ttft is None else seconds_of("--target-ttft", target_ttft)
     with opened(ctx, json, quiet, **flags) as (rag, output):
