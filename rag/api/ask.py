@@ -47,9 +47,14 @@ _STREAMED = {"description": _EVENTS, "content": {"text/event-stream": {"schema":
 
 
 class AnswerSoFar:
-    """What is known of an answer while its events pass by."""
+    """What is known of an answer while its events pass by.
 
-    def __init__(self) -> None:
+    Args:
+        literal: see `answer_html`.
+    """
+
+    def __init__(self, *, literal: bool = False) -> None:
+        self._literal = literal
         self.text = ""
         self.passages: RetrievalEvent | None = None
         self.citations: list[Any] = []
@@ -75,14 +80,15 @@ class AnswerSoFar:
     @property
     def html(self) -> str:
         """The answer so far as cleaned HTML."""
-        return answer_html(self.text, self.citations, len(self.passages.passages) if self.passages else 0)
+        num_passages = len(self.passages.passages) if self.passages else 0
+        return answer_html(self.text, self.citations, num_passages, literal=self._literal)
 
 
 class AnswerResponse(EventSourceResponse):
     """Sends an answer as server-sent events, and stops it when the client is gone."""
 
-    def __init__(self, stream: AnswerStream, *, html: bool) -> None:
-        super().__init__(_frames(stream, html=html), headers=_STREAM_HEADERS)
+    def __init__(self, stream: AnswerStream, answer: AnswerSoFar, *, html: bool) -> None:
+        super().__init__(_frames(stream, answer, html=html), headers=_STREAM_HEADERS)
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,27 +114,27 @@ async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Respo
         max_new_tokens=body.max_new_tokens,
         temperature=body.temperature,
         top_k=body.top_k,
+        quote=body.quote,
         target_ttft_s=None if body.target_ttft_ms is None else body.target_ttft_ms / 1000,
     )
     stream = services.answers.start(lambda cancel: services.metrics.watched(start(cancel=cancel)))
+    answer = AnswerSoFar(literal=services.rag.settings.quote if body.quote is None else body.quote)
     if body.stream:
-        return AnswerResponse(stream, html=body.render == "html")
+        return AnswerResponse(stream, answer, html=body.render == "html")
     try:
-        answer = await _whole(stream, request)
+        await _take_all(stream, answer, request)
     finally:
         stream.cancel()
     return Response(_as_json(body, answer), media_type="application/json")
 
 
-async def _whole(stream: AnswerStream, request: Request) -> AnswerSoFar:
-    answer = AnswerSoFar()
+async def _take_all(stream: AnswerStream, answer: AnswerSoFar, request: Request) -> None:
     async with aclosing(stream.events(DISCONNECT_CHECK_S)) as events:
         async for event in events:
             if event is not None:
                 answer.take(event)
             elif await request.is_disconnected():
                 stream.cancel()
-    return answer
 
 
 def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
@@ -152,18 +158,20 @@ def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
     return response.model_dump_json()
 
 
-async def _frames(stream: AnswerStream, *, html: bool) -> AsyncGenerator[bytes, None]:
+async def _frames(stream: AnswerStream, answer: AnswerSoFar, *, html: bool) -> AsyncGenerator[bytes, None]:
     try:
-        async with aclosing(_events(stream, html=html)) as events:
+        async with aclosing(_events(stream, answer, html=html)) as events:
             async for event in events:
                 yield format_sse_event(comment="ping") if event is None else _frame(event)
     except Exception as error:  # noqa: BLE001 - the status is sent already: the stream says it instead
         yield _frame(to_json(ErrorEvent(line_of(error), code_of(error))))
 
 
-async def _events(stream: AnswerStream, *, html: bool) -> AsyncGenerator[dict[str, Any] | None, None]:
+async def _events(
+    stream: AnswerStream, answer: AnswerSoFar, *, html: bool
+) -> AsyncGenerator[dict[str, Any] | None, None]:
     """The answer's events as JSON objects, with `html` events between them, and None when a ping is due."""
-    answer, rendered_at = AnswerSoFar(), 0.0
+    rendered_at = 0.0
     async with aclosing(stream.events(PING_S)) as events:
         async for event in events:
             if event is None:

@@ -124,6 +124,11 @@ class AskRequest(Filtered):
     max_new_tokens: int | None = Field(None, ge=1, le=4096, description="Longest answer, in tokens.")
     temperature: float | None = Field(None, ge=0, le=2, description="0 always picks the likeliest token.")
     top_k: int | None = Field(None, ge=1, le=50, description="How many passages to answer from.")
+    quote: bool | None = Field(
+        None,
+        description="Whether the answer consists of quotations alone. Each has its citations, whose `answer_start` and "
+        "`answer_end` enclose it: there the answer is what the document says, character for character.",
+    )
     target_ttft_ms: float | None = Field(
         None,
         gt=0,

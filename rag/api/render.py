@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _VERIFIED, _UNVERIFIED = "\ue000", "\ue001"  # private-use characters: marks inside the brackets of a citation
 _MARKS = str.maketrans("", "", _VERIFIED + _UNVERIFIED)
 _MARKER = re.compile(rf"\[(\d{{1,3}})([{_VERIFIED}{_UNVERIFIED}]?)\]")
+_MARKERS = re.compile(rf"\s?(?:{_MARKER.pattern})*")
 _CLASSES = {"": "chip", _VERIFIED: "chip chip-verified", _UNVERIFIED: "chip chip-unverified"}
 
 _TEXT_TAGS = frozenset(
@@ -71,16 +72,18 @@ def markdown(text: str) -> str:
     return _clean(_parser().render(text))
 
 
-def answer_html(text: str, citations: Sequence[Citation], num_passages: int) -> str:
+def answer_html(text: str, citations: Sequence[Citation], num_passages: int, *, literal: bool = False) -> str:
     """An answer, or as much of it as there is, as cleaned HTML; `[n]` becomes a button for passage n.
 
     Args:
         text: Markdown as the model wrote it.
         citations: those known so far. One that was matched afterwards gets its button behind its sentence.
         num_passages: a number beyond it stays plain text.
+        literal: the text is shown as it is, and not as Markdown.
     """
     marked = _mark(text.translate(_MARKS), citations)
-    return _clean(_parser().render(marked, {"num_passages": num_passages})).translate(_MARKS)
+    parser = _literal_parser() if literal else _parser()
+    return _clean(parser.render(marked, {"num_passages": num_passages})).translate(_MARKS)
 
 
 def _mark(text: str, citations: Sequence[Citation]) -> str:
@@ -88,7 +91,8 @@ def _mark(text: str, citations: Sequence[Citation]) -> str:
     for citation in sorted(citations, key=lambda each: (each.answer_end, each.number), reverse=True):
         mark = _VERIFIED if citation.verified else _UNVERIFIED
         written, marked = f"[{citation.number}]", f"[{citation.number}{mark}]"
-        at = text.find(written, citation.answer_start, citation.answer_end + len(written) + 1)
+        markers = _MARKERS.match(text, citation.answer_end)
+        at = text.find(written, citation.answer_start, markers.end() if markers else citation.answer_end)
         if at >= 0:
             text = text[:at] + marked + text[at + len(written) :]
         elif citation.origin == "matched":
@@ -101,6 +105,15 @@ def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
     # A line such as `[1]: see` must not vanish as a link's definition; images would be fetched.
     parser.disable(["reference", "image", "html_block", "html_inline"])
+    return _with_citations(parser)
+
+
+@cache
+def _literal_parser() -> MarkdownIt:
+    return _with_citations(MarkdownIt("zero", {"html": False, "breaks": True}).enable("newline"))
+
+
+def _with_citations(parser: MarkdownIt) -> MarkdownIt:
     parser.inline.ruler.before("link", "citation", _read_citation)
     parser.add_render_rule("citation", _write_citation)
     return parser

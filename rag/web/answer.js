@@ -10,8 +10,9 @@ const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer a
 const UNCHECKED = "Nothing in this answer could be verified in your documents: read the passages before relying on it.";
 
 export class Answer {
-  constructor(question, collection, history) {
+  constructor(question, collection, history, quote) {
     this.question = question;
+    this.quote = quote;
     this.collection = collection;
     this.history = history;
     this.said = null;
@@ -26,6 +27,7 @@ export class Answer {
       el("div", { class: "columns" },
         el("div", { class: "answer" }, el("h2", {}, question), this.searched, this.status, this.text, this.note, this.cost),
         this.sources.root));
+    this.root.classList.toggle("quoted", quote);
     this.text.addEventListener("click", (event) => this.openSource(event.target.closest(".chip")));
   }
 
@@ -33,6 +35,7 @@ export class Answer {
   async run() {
     try {
       const body = { question: this.question, collection: this.collection, history: this.history };
+      if (this.quote) body.quote = true; // else as it is set
       for await (const event of ask(body, this.stopper.signal)) this.take(event);
       if (!this.ended) this.fail("The answer broke off before its end; ask again.");
     } catch (error) {

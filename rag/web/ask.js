@@ -28,7 +28,7 @@ export class AskBox {
     const question = this.box.value.trim();
     if (!question || this.current) return;
     const { collection } = this.library;
-    const answer = new Answer(question, collection, this.conversation.about(collection));
+    const answer = new Answer(question, collection, this.conversation.about(collection), byId("quote").checked);
     this.current = answer;
     this.box.value = "";
     this.grow();
