@@ -45,8 +45,33 @@ def test_an_answer_is_accepted_whatever_its_case_and_line_breaks(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("answer", "right"),
+    [
+        ("£9 a day", True),
+        ("£90 a day", False),
+        ("£9.50", False),
+        ("It is £9.", True),
+        ("It is 1.9 for the Dipper", False),
+        ("1,200 and the Dipper", False),
+    ],
+)
+def test_a_number_is_accepted_only_as_a_whole(tmp_path, answer, right):
+    (question,) = load_questions(write(tmp_path, QUESTION | {"accept": ["£9", "9 for", "200 and"]}))
+    assert question.accepts(answer) == right
+
+
+def test_several_things_may_be_needed_to_be_right(tmp_path):
+    change = {"accept": ["Oduya"], "also": [["1987", "eighty-seven"], ["Mill"]]}
+    (question,) = load_questions(write(tmp_path, QUESTION | change))
+    assert question.accepts("Oduya, at the mill in 1987")
+    assert not question.accepts("Oduya in 1987")
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"also": ["1987"]}, "'also' must be a list of lists of strings, none of them empty"),
+        ({"also": [[]]}, "'also' must be a list of lists of strings, none of them empty"),
         ({"accept": "three months"}, "question 1 .notice.: 'accept' must be a list of strings"),
         ({"accept": [""]}, "'accept' must be a list of strings, none of them empty"),
         ({"quote": 3}, "'quote' must be a string"),
