@@ -12,9 +12,12 @@ from rag.conversation import understand
 from rag.errors import KNOWN_ERRORS, code_of
 from rag.events import AnswerEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.filters import NOTHING_PASSES
-from rag.prompt import NOT_ANSWERED, build_prompt
+from rag.long.asked import Asked
+from rag.nearest import nearest
+from rag.prompt import MODEL_DECLINES, NOT_ANSWERED, build_prompt
 from rag.question import checked_question
 from rag.reply import Reply
+from serving.runtime import Opening
 
 if TYPE_CHECKING:
     import threading
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from rag.ask_settings import AskSettings
     from rag.conversation.understand import Meaning
-    from rag.events import Passage
+    from rag.events import Nearest, Passage
     from rag.plan import Plan, Planner
     from rag.retrieve import OnCandidates
     from rag.retrieve.retriever import Retrieval
@@ -83,8 +86,13 @@ class _Answer:
         if not found.passages or found.relevance < settings.min_relevance:
             yield self._retrieval(found.passages, meaning)
             filtered_out = settings.where is not None and not found.passages
-            yield from self._decline(NOTHING_PASSES if filtered_out else NOT_ANSWERED)
+            near = nearest(meaning.prompted, found.passages, weights)
+            yield from self._decline(NOTHING_PASSES if filtered_out else NOT_ANSWERED, near)
             return
+        if settings.compose is not None:
+            asked = Asked(self._question, meaning, found, settings, weights, self._clock, self._cancel)
+            if (yield from settings.compose(asked)):
+                return
         with self._clock.stopped():
             runtime = get_runtime()
             if settings.target is not None:
@@ -99,9 +107,15 @@ class _Answer:
         judge = self._settings.sentence_judge() if self._settings.compress < 1 else None
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
-        reply = Reply(self._prompted, passages, self._settings, weights, self._cancel)
+        opening = self._opening(found.relevance)
+        reply = Reply(self._prompted, passages, self._settings, weights, self._cancel, opening)
         yield from self._clock.timed(reply.events(runtime, prompt))
-        yield from self._end(reply, runtime.name)
+        yield from self._end(reply, runtime.name, lambda: nearest(self._prompted, passages, weights))
+
+    def _opening(self, relevance: float) -> Opening | None:
+        """How the model begins to decline, and how likely that must be."""
+        calibration = self._settings.calibration()
+        return None if calibration is None else Opening(MODEL_DECLINES, calibration.at_least(relevance))
 
     def _retrieve(self, retriever: Finder, meaning: Meaning, on_candidates: OnCandidates | None) -> Retrieval:
         settings = self._settings
@@ -132,20 +146,27 @@ class _Answer:
         self._settings = replace(self._settings, compress=plan.compress, reuse_for=lambda _: plan.reuse)
         return self._prompt(passages, runtime), passages
 
-    def _end(self, reply: Reply, model: str) -> Iterator[AnswerEvent]:
-        """What is said when the model has replied."""
+    def _end(self, reply: Reply, model: str, near: Callable[[], tuple[Nearest, ...]]) -> Iterator[AnswerEvent]:
+        """What is said when the model has replied.
+
+        Args:
+            near: called for what to read where the model does not help.
+        """
         first = self._clock.first_token_at
         if self._planner is not None and self._plan is not None and first is not None:
             self._planner.note(self._plan, first - self._planned_at)
         if reply.declined:
-            yield from self._decline(NOT_ANSWERED, model, reply.completion)
+            yield from self._decline(NOT_ANSWERED, near(), model, reply.completion)
             return
-        answered = not reply.answer.startswith(NOT_ANSWERED.rstrip("."))
         cost = self._clock.cost(model, reply.completion)
-        yield DoneEvent(reply.answer, answered, reply.finish_reason, reply.citations, cost)
+        reason = "declined" if reply.refused else reply.finish_reason
+        read_instead = () if reply.verified else near()
+        yield DoneEvent(reply.answer, not reply.refused, reason, reply.citations, cost, read_instead)
 
-    def _decline(self, line: str, model: str = "none", completion: Completion | None = None) -> Iterator[AnswerEvent]:
+    def _decline(
+        self, line: str, near: tuple[Nearest, ...], model: str = "none", completion: Completion | None = None
+    ) -> Iterator[AnswerEvent]:
         """Says that the documents do not answer."""
         yield from self._clock.timed([TokenEvent(line)])
         cost = self._clock.cost(model, completion)
-        yield DoneEvent(line, answered=False, finish_reason="declined", citations=(), cost=cost)
+        yield DoneEvent(line, answered=False, finish_reason="declined", citations=(), cost=cost, nearest=near)

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from indexes.types import Filter
+    from rag.abstain import Calibration
     from rag.compress import SentenceJudge
     from rag.conversation import Turn
     from rag.conversation.understand import Rewrite
+    from rag.events import AnswerEvent
+    from rag.long.asked import Asked
     from rag.plan import Target
     from serving.runtime import Reader, Reuse, SamplingParams
 
@@ -27,11 +30,14 @@ class AskSettings:
         numbers_first: whether a passage's number stands before it or behind it in the prompt.
         compress: share of the passages' tokens that the model reads, see `rag.compress`.
         sentence_judge: called for what says which sentences those are; it gives None where their terms do.
-        reuse_for: how kept states of passages are used with the model of a name; None for not at all.
+        reuse_for: how a model is given kept states of passages; None for not at all.
         history: what was asked and answered before, the oldest first.
         where: which documents may be found; None for all of the collection.
         target: of the first token; None reads what is set here.
         split_questions: whether each part of a question that asks several things is searched for.
+        calibration: called for when the model declines; it gives None where that is left to the model.
+        compose: answers lists, comparisons and what tables say in ways of their own, see `rag.long`; None for not at
+            all. It returns False where a question is to be answered as any other.
         quote: the answer consists of quotations, see `rag.quote`.
         rewrite: see `rag.conversation.understand`; None where the terms of what was said complete a question.
     """
@@ -51,4 +57,6 @@ class AskSettings:
     target: Target | None = None
     split_questions: bool = True
     quote: bool = False
+    calibration: Callable[[], Calibration | None] = lambda: None
+    compose: Callable[[Asked], Generator[AnswerEvent, None, bool]] | None = None
     rewrite: Rewrite | None = None

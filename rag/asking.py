@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Event | None) -> Iterator[AnswerEvent]:
     """The events of one answer."""
-    asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag))
+    asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag), calibration=lambda: rag.calibration)
+    if rag.settings.composite and asked.target is None:
+        asked = replace(asked, compose=rag.composer.events)
 
     def make() -> Iterator[AnswerEvent]:
         return answer(
@@ -58,7 +60,8 @@ def _key(rag: Rag, question: str, asked: AskSettings) -> AnswerKey | None:
     if rag.settings.answer_cache == "off":
         return None
     try:
-        return answer_key(question, asked, rag.settings, stamp=rag.index.stamp, model=rag.model.fingerprint)
+        model = f"{rag.model.fingerprint} {rag.calibration}"
+        return answer_key(question, asked, rag.settings, stamp=rag.index.stamp, model=model)
     except KNOWN_ERRORS:
         return None
 

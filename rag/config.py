@@ -242,6 +242,10 @@ class Settings(BaseSettings):
         """The late-interaction head that `rag tune reranker` made, which is used before the bundled one."""
         return self.home / "reranker" / "head.safetensors"
 
+    def calibration_file(self, fingerprint: str) -> Path:
+        """Where is kept what was measured of when a model, by its fingerprint, is to decline."""
+        return self.home / "calibration" / f"{fingerprint[:16]}.json"
+
     @property
     def uploads_folder(self) -> Path:
         """Where uploads wait to be ingested."""

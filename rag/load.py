@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from indexes.dense.effort import VectorSettings
 from ingest.extract.sandbox import ExtractLimits
 from ingest.pipeline import IngestSettings
+from rag.abstain import CALIBRATION_FILE, Calibration
 from rag.ask_settings import AskSettings
+from rag.prompt import PROMPT_VERSION
 from rag.retrieve.settings import RetrieveSettings
 from serving.engine.options import EngineOptions
 from serving.models.load import load_runtime
@@ -25,9 +28,12 @@ if TYPE_CHECKING:
     from serving.native import NativeRuntime
     from serving.states.store import StateStore
 
+logger = logging.getLogger(__name__)
+
 
 def load(model: PreparedModel, store: StateStore, settings: Settings, notify: Callable[[str], None]) -> NativeRuntime:
     """The model, loaded."""
+    _compare_prompts(model)
     return load_runtime(
         model,
         settings.weight_format,
@@ -48,6 +54,27 @@ def load(model: PreparedModel, store: StateStore, settings: Settings, notify: Ca
         store=store,
         states_format=settings.states_format,
     )
+
+
+def _compare_prompts(model: PreparedModel) -> None:
+    """Says so where the model's adapter was trained with other prompts than it will get."""
+    version = None if model.adapter is None else model.adapter.notes.prompt_version
+    if version not in (None, PROMPT_VERSION):
+        logger.warning(
+            "%s was trained with prompts of version %s, those of this program have %s: its answers may suffer",
+            model.name,
+            version,
+            PROMPT_VERSION,
+        )
+
+
+def load_calibration(model: PreparedModel, settings: Settings) -> Calibration | None:
+    """What was measured here of when a model is to decline, else what came with its adapter, if it is of this model."""
+    places = [settings.calibration_file(model.fingerprint)]
+    if model.adapter is not None:
+        places.append(model.adapter.folder / CALIBRATION_FILE)
+    found = (Calibration.read(place) for place in places if place.is_file())
+    return next((calibration for calibration in found if calibration.of_model == model.fingerprint), None)
 
 
 def vector_settings(settings: Settings) -> VectorSettings:

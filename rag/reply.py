@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rag.abstain import refuses
 from rag.cite import CitationStream
 from rag.errors import RagError
 from rag.prompt import MODEL_DECLINES
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from rag.ask_settings import AskSettings
     from rag.cite import TermWeights
     from rag.events import Citation, CitationEvent, Passage, TokenEvent
-    from serving.runtime import Prompt, Runtime, SamplingParams
+    from serving.runtime import Opening, Prompt, Runtime, SamplingParams
 
 
 class _Stop(threading.Event):
@@ -37,11 +39,13 @@ class Reply:
         question: as the model is asked.
         passages: those that it may cite.
         cancel: set it, from any thread, to end the reply within a token.
+        opening: how it begins where the model is to decline; None leaves that to the model.
 
     Attributes:
         declined: whether the model says that the passages do not answer, in the way it was told to. Nothing of that
             is shown.
         completion: how the reply ended, when it has.
+        likely_declined: how likely the model was to decline, where there is an opening and it was asked.
     """
 
     def __init__(
@@ -51,7 +55,9 @@ class Reply:
         settings: AskSettings,
         term_weights: TermWeights,
         cancel: threading.Event | None,
+        opening: Opening | None = None,
     ) -> None:
+        self._opening = opening
         self._settings = settings
         self._passages = passages
         self._stop = _Stop(cancel)
@@ -59,6 +65,17 @@ class Reply:
         self._text = ""
         self.declined = False
         self.completion: Completion | None = None
+        self.likely_declined: float | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether it says in words of its own that there is no answer, and no passage bears that out."""
+        return refuses(self.answer) and not self.verified
+
+    @property
+    def verified(self) -> bool:
+        """Whether a passage supports any of it."""
+        return any(citation.verified for citation in self.citations)
 
     @property
     def answer(self) -> str:
@@ -100,10 +117,13 @@ class Reply:
 
     def _sampling(self) -> SamplingParams:
         """How the tokens of this reply are chosen."""
-        return self._settings.sampling
+        return replace(self._settings.sampling, opening=self._opening)
 
     def _take(self, piece: TextPiece) -> Iterator[TokenEvent | CitationEvent]:
-        if not self._shown.answer:
+        if piece.opening is not None and self._opening is not None:
+            self.likely_declined = piece.opening
+            self.declined = piece.opening >= self._opening.at_least
+        if not self._shown.answer and not self.declined:
             self._text += piece.text
             self.declined = self._text.lstrip().startswith(MODEL_DECLINES)
         if not self.declined:

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rag.cite import sentence_spans
 from rag.errors import RagError
+from rag.eval.abstain_asking import Asking
 from rag.eval.cases import question_about
 from rag.eval.retrieval.run import drawn
-from rag.retrieve import Signals, signals
-from rag.retrieve.asked import Asked
-from rag.terms import terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
     from rag.app import Rag
     from rag.eval.retrieval.dataset import Dataset
+    from rag.retrieve import Signals
 
     Notify = Callable[[str], None]
 
@@ -27,7 +26,6 @@ T = TypeVar("T")
 
 ANSWERABLE, LEFT_OUT, OWN = "answerable", "left out", "unanswerable"
 _MAX_DRAWS = 8  # for each question that is wanted
-_MOST_CANDIDATES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +51,12 @@ def dataset_cases(rag: Rag, dataset: Dataset, num_questions: int, seed: int, not
     groups: dict[str, set[str]] = {}
     for entry in dataset.entries:
         groups.setdefault(entry.group, set()).add(entry.id)
-    asked = _Asking(rag, rag.settings.collection)
+    asked = Asking(rag, rag.settings.collection)
     cases: list[Case] = []
-    for query in _counted(drawn(dataset.queries, num_questions, seed), notify):
+    for query in counted(drawn(dataset.queries, num_questions, seed), notify):
         out = groups[query.group] if query.group else {entry for entry, grade in query.grades.items() if grade > 0}
-        cases += asked.both(query.text, query.group or query.id, out)
-    for query in _counted(drawn(dataset.unanswerable, num_questions, seed), notify):
+        cases += _both(asked, query.text, query.group or query.id, out)
+    for query in counted(drawn(dataset.unanswerable, num_questions, seed), notify):
         cases.append(Case(query.text, OWN, query.group, asked.signals(query.text)))
     return cases
 
@@ -77,7 +75,7 @@ def made_cases(rag: Rag, collection: str, num_questions: int, seed: int, notify:
         )
     chosen = random.Random(seed)  # noqa: S311 - to be drawn again
     chunks = [(document, chunk) for document in documents for chunk in rag.index.chunks(document)]
-    asked = _Asking(rag, collection)
+    asked = Asking(rag, collection)
     made: dict[str, str] = {}
     for document, chunk in chosen.choices(chunks, k=_MAX_DRAWS * num_questions):
         start, end = chosen.choice(sentence_spans(chunk.text))
@@ -88,34 +86,18 @@ def made_cases(rag: Rag, collection: str, num_questions: int, seed: int, notify:
             break
     if not made:
         raise RagError(f"the collection {collection!r} has no sentences to ask about; give questions with --data")
-    found = (asked.both(question, path, {path}) for question, path in _counted(list(made.items()), notify))
+    found = (_both(asked, question, path, {path}) for question, path in counted(list(made.items()), notify))
     return [case for both in found for case in both]
 
 
-class _Asking:
-    """Asks one collection."""
-
-    def __init__(self, rag: Rag, collection: str) -> None:
-        self._retriever = rag.retriever
-        self._collection = collection
-        self._num_candidates = rag.settings.candidates
-        self._num_chunks = {document.path: document.num_chunks for document in rag.documents(collection)}
-
-    def both(self, question: str, group: str, out: Collection[str]) -> Iterator[Case]:
-        """The question asked of everything, then of what is left without some documents, by their paths."""
-        yield Case(question, ANSWERABLE, group, self.signals(question))
-        yield Case(question, LEFT_OUT, group, self.signals(question, out))
-
-    def signals(self, question: str, out: Collection[str] = ()) -> Signals:
-        """What speaks for the best that is found outside some documents."""
-        beyond = sum(self._num_chunks[path] for path in out)
-        limit = min(self._num_candidates + beyond, _MOST_CANDIDATES)
-        found = self._retriever.candidates(question, self._collection, limit)
-        asked = Asked(question, self._retriever.term_weights(self._collection, terms(question)))
-        return signals(asked, [one for one in found if one.hit.document.path not in out])
+def _both(asked: Asking, question: str, group: str, out: Collection[str]) -> Iterator[Case]:
+    """The question asked of everything, then of what is left without some documents, by their paths."""
+    yield Case(question, ANSWERABLE, group, asked.signals(question))
+    yield Case(question, LEFT_OUT, group, asked.signals(question, out))
 
 
-def _counted(items: Sequence[T], notify: Notify) -> Iterator[T]:
+def counted(items: Sequence[T], notify: Notify) -> Iterator[T]:
+    """Each of the items, with a word about how many have been."""
     for number, item in enumerate(items, start=1):
         notify(f"question {number} of {len(items)}")
         yield item
