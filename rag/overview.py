@@ -30,13 +30,18 @@ def print_status(out: Console, status: Status) -> None:
         out.print(f"        {vectors.collection}: {found}", markup=False, highlight=False)
     print_kept(out, status.states)
     there = "on this machine" if status.model_found else "not fetched yet: `rag models pull`"
-    out.print(f"model   {status.model} ({status.weight_format}), {there}", markup=False)
+    model = f"{status.model}+{status.adapter}" if status.adapter else status.model
+    out.print(f"model   {model} ({status.weight_format}), {there}", markup=False)
 
 
 def print_model(out: Console, model: PreparedModel, memory: ModelMemory, kv_cache_mb: int) -> None:
     """A model's shape and the memory that it needs in each format."""
     config = model.config
     out.print(f"{model.name}  {model.path}", markup=False)
+    if (adapter := model.adapter) is not None:
+        ranks = " to ".join(map(str, sorted(set(adapter.ranks))))
+        changed = f"{len(adapter.changes)} matrices changed at rank {ranks}"
+        out.print(f"adapter  {adapter.name}, {adapter.folder}: {changed}", markup=False)
     shape = f"{config.num_layers} layers, width {config.hidden_size}, {config.num_heads} heads"
     out.print(f"{config.architecture}, {config.num_parameters / 1e6:.0f} M parameters: {shape}", markup=False)
     out.print(f"context {config.max_position} tokens, vocabulary {config.vocab_size}", markup=False)

@@ -49,7 +49,11 @@ class VectorsStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is there: index, models, whether they are loaded, and kept states."""
+    """What is there: index, models, whether they are loaded, and kept states.
+
+    Attributes:
+        adapter: the name of what is merged into the model, if anything.
+    """
 
     home: Path
     collections: tuple[CollectionInfo, ...]
@@ -57,6 +61,7 @@ class Status:
     index_bytes: int
     generation: int
     model: str
+    adapter: str | None
     weight_format: str
     model_found: bool
     model_loaded: bool
@@ -65,7 +70,7 @@ class Status:
 
 def status_of(rag: Rag) -> Status:
     """What is there; loads no model."""
-    from serving.models.load import find_model
+    from serving.models.load import adapter_name, find_model
 
     settings, index = rag.settings, rag.index
     return Status(
@@ -78,6 +83,7 @@ def status_of(rag: Rag) -> Status:
         index_bytes=sum(file.stat().st_size for file in settings.index_folder.rglob("*") if file.is_file()),
         generation=index.generation,
         model=settings.model,
+        adapter=adapter_name(settings.adapter, settings.model, settings.models_folder),
         weight_format=settings.weight_format,
         model_found=find_model(settings.model, settings.models_folder) is not None,
         model_loaded="runtime" in rag.opened,

@@ -59,7 +59,9 @@ def show(ctx: typer.Context, name: Annotated[str | None, typer.Argument()] = Non
         memory = describe_memory(model, choice, KVFormat(settings.kv_format))
         output.clear_note()
         if json:
-            output.json({"name": model.name, "path": model.path, "config": model.config, "memory": memory})
+            adapter = None if model.adapter is None else model.adapter.folder
+            named = {"name": model.name, "path": model.path, "adapter": adapter}
+            output.json({**named, "config": model.config, "memory": memory})
         else:
             print_model(output.out, model, memory, settings.kv_cache_mb)
 

@@ -94,6 +94,15 @@ def find_adapter(chosen: str, model: Path, models_folder: Path) -> Path | None:
     return folder.resolve()
 
 
+def adapter_name(chosen: str, model: str, models_folder: Path) -> str | None:
+    """What the adapter is called that a model is to run with, see `find_adapter`; the model need not be there yet."""
+    from serving.models.adapter import read_notes
+
+    expected = models_folder / BUNDLED_FILE if model == BUNDLED_NAME else Path(model)
+    folder = find_adapter(chosen, find_model(model, models_folder) or expected, models_folder)
+    return None if folder is None else read_notes(folder).name or folder.name
+
+
 def bundled_adapter() -> Path | None:
     """The folder of the adapter that was trained for the bundled model; None where it is not installed."""
     from serving.models.adapter import CONFIG_FILE, read_notes

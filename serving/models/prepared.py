@@ -59,6 +59,11 @@ class PreparedModel:
     adapter: Adapter | None = None
 
     @property
+    def base_name(self) -> str:
+        """Its name without that of its adapter."""
+        return self.name if self.adapter is None else self.name.removesuffix(f"+{self.adapter.name}")
+
+    @property
     def default_reuse(self) -> Reuse:
         """How states of passages are reused with it, as far as nobody measured it."""
         said = None if self.adapter is None else self.adapter.notes.reuse

@@ -50,7 +50,7 @@ def opened_corpus(
         titles: whether the entries keep theirs.
     """
     with Rag.open(settings=settings, notify=notify) as rag:
-        tokenizer_of, identity = rag.model.name, rag.embedder.identity
+        tokenizer_of, identity = rag.model.base_name, rag.embedder.identity
         cut = (settings.chunk_tokens, settings.chunk_overlap, titles)
         made_from = (SCHEMA_VERSION, dataset.digest, identity.name, identity.fingerprint, tokenizer_of, cut)
         key = hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
