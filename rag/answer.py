@@ -16,6 +16,7 @@ from rag.long.asked import Asked
 from rag.nearest import nearest
 from rag.prompt import MODEL_DECLINES, NOT_ANSWERED, build_prompt
 from rag.question import checked_question
+from rag.quote import QuotingReply
 from rag.reply import Reply
 from serving.runtime import Opening
 
@@ -108,7 +109,8 @@ class _Answer:
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
         opening = self._opening(found.relevance)
-        reply = Reply(self._prompted, passages, self._settings, weights, self._cancel, opening)
+        asked = (self._prompted, passages, self._settings, weights, self._cancel, opening)
+        reply = QuotingReply(prompt, *asked) if self._settings.quote else Reply(*asked)
         yield from self._clock.timed(reply.events(runtime, prompt))
         yield from self._end(reply, runtime.name, lambda: nearest(self._prompted, passages, weights))
 

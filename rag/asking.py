@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Event | None) -> Iterator[AnswerEvent]:
     """The events of one answer."""
     asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag), calibration=lambda: rag.calibration)
-    if rag.settings.composite and asked.target is None:
+    if rag.settings.composite and asked.target is None and not asked.quote:
         asked = replace(asked, compose=rag.composer.events)
 
     def make() -> Iterator[AnswerEvent]:

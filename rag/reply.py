@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rag.ask_settings import AskSettings
     from rag.cite import TermWeights
     from rag.events import Citation, CitationEvent, Passage, TokenEvent
+    from rag.quote import QuoteStream
     from serving.runtime import Opening, Prompt, Runtime, SamplingParams
 
 
@@ -111,7 +112,9 @@ class Reply:
         if not self.declined:
             yield from self._shown.finish()
 
-    def _make_stream(self, question: str, passages: Sequence[Passage], term_weights: TermWeights) -> CitationStream:
+    def _make_stream(
+        self, question: str, passages: Sequence[Passage], term_weights: TermWeights
+    ) -> CitationStream | QuoteStream:
         """What finds the citations in the text."""
         return CitationStream(question, passages, term_weights)
 
