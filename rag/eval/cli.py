@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from rag.bench.cli import Json, Model, Save, settings_of
+from rag.eval.abstain_cli import abstain
 from rag.eval.answers.cli import answers
 
 app = typer.Typer(help="Measure the quality of answers, of weight formats and of reused states.", no_args_is_help=True)
 app.command()(answers)
+app.command()(abstain)
 
 _COMMA = "several with commas between"
 _SEARCHES = "bm25, dense, hybrid, rrf"
@@ -76,48 +78,6 @@ def fidelity(
     asked = FidelityEval(questions, data, collection, passages, seed, write)
     report, chosen = eval_fidelity(settings_of(ctx, model=model), asked, Output().note)
     deliver(report, as_json=as_json, save=save, rows=True, figures=False)
-    if as_json:
-        Output().say(chosen)
-    else:
-        Output().out.print(chosen, markup=False)
-
-
-@app.command()
-def abstain(
-    ctx: typer.Context,
-    questions: Annotated[int, typer.Option(min=20, help="How many to ask at most.")] = 200,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="A test collection as for `rag eval retrieval`, SQuAD 2.0 for one; nothing is written then.",
-            show_default="questions made from the collection's sentences",
-        ),
-    ] = None,
-    collection: Annotated[
-        str | None, typer.Option("--collection", "-c", help="Documents to ask.", show_default="as set")
-    ] = None,
-    false_rate: Annotated[
-        float, typer.Option(min=0.001, max=0.5, help="Share of answerable questions that may be declined.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(help="Another one draws other questions.")] = 0,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder that keeps embedded corpora.", show_default="eval in the home folder")
-    ] = None,
-    *,
-    write: Annotated[
-        bool, typer.Option("--write/--no-write", help="Keep the chosen threshold for the collection in config.toml.")
-    ] = True,
-    as_json: Json = False,
-    save: Save = None,
-) -> None:
-    """How often 'not in your documents' is said rightly and wrongly, and the threshold that suits the documents."""
-    from rag.bench.render import deliver
-    from rag.console import Output
-    from rag.eval.abstain import AbstainEval, eval_abstain
-
-    asked = AbstainEval(questions, data, collection, false_rate, seed, write, cache)
-    report, chosen = eval_abstain(settings_of(ctx), asked, Output().note)
-    deliver(report, as_json=as_json, save=save, rows=True)
     if as_json:
         Output().say(chosen)
     else:

@@ -13,6 +13,7 @@ from rag.config import AbstainChoice, load_settings, write_abstain, write_settin
 from rag.config_file import read_config_file
 from rag.errors import ConfigError, RagError
 from rag.eval.abstain import AbstainEval, eval_abstain
+from rag.eval.abstain_asking import Asking
 from rag.eval.logistic import area_under_curve, cross_validated, fit, probabilities
 from rag.load import ask_settings
 
@@ -83,6 +84,20 @@ def test_both_kinds_of_unanswerable_questions_of_a_test_collection_are_told_apar
     thresholds = [row["min_relevance"] for row in report.rows]
     assert thresholds == sorted(thresholds), "the more may be declined, the higher the threshold"
     assert all("unanswerable_declined_%" in row for row in report.rows)
+
+
+def test_the_model_is_asked_as_the_product_asks_it_with_and_without_some_documents(home):
+    question = "What does the otter of Peru eat in winter?"
+    with Rag.open(settings=load_settings(home, max_new_tokens=4)) as rag:
+        there, gone = (
+            Asking(rag, "default").judged(question, out) for out in ((), {str(home / "documents/Otter.txt")})
+        )
+    assert there is not None
+    assert gone is not None
+    assert there.relevance > gone.relevance
+    assert 0 < there.likely_declined < 1
+    assert there.answer
+    assert "[0]" not in there.answer
 
 
 def test_a_collection_without_a_second_document_is_refused(home):
