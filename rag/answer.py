@@ -109,8 +109,8 @@ class _Answer:
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
         opening = self._opening(found.relevance)
-        asked = (self._prompted, passages, self._settings, weights, self._cancel, opening)
-        reply = QuotingReply(prompt, *asked) if self._settings.quote else Reply(*asked)
+        replies_to = (self._prompted, passages, self._settings, weights, self._cancel, opening)
+        reply = QuotingReply(prompt, *replies_to) if self._settings.quote else Reply(*replies_to)
         yield from self._clock.timed(reply.events(runtime, prompt))
         yield from self._end(reply, runtime.name, lambda: nearest(self._prompted, passages, weights))
 

@@ -23,7 +23,9 @@ FRANCE = "Rollo came to France in 911. France gave him 140 farms."
 PARIS = "Paris is in France, Rome in Italy."
 LINES = "| E27 | Clock\nlost |\r\nsee [1], café 日本語 👍🏽 [9]\n\nFrance"
 QUESTION = "Who is the keeper of the lighthouse of Lindesund?"
-NOTES = "The keeper of the lighthouse of Lindesund is Ingrid Solheim. The lamp is serviced every 9 weeks, at -14 °C too."
+NOTES = (
+    "The keeper of the lighthouse of Lindesund is Ingrid Solheim. The lamp is serviced every 9 weeks, at -14 °C too."
+)
 
 
 def passage(number: int, text: str, start: int = 0) -> Passage:
