@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Event | None) -> Iterator[AnswerEvent]:
     """The events of one answer."""
-    asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag), calibration=lambda: rag.calibration)
-    if rag.settings.composite and asked.target is None and not asked.quote:
-        asked = replace(asked, compose=rag.composer.events)
+    asked = as_served(rag, question, asked)
 
     def make() -> Iterator[AnswerEvent]:
         return answer(
@@ -42,6 +40,13 @@ def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Even
         return
     embed = rag.embedder.embed_query if rag.settings.answer_cache == "near" else None
     yield from Remembered(rag.answers, lambda: rag.index.stamp, embed).events(key, question, make)
+
+
+def as_served(rag: Rag, question: str, asked: AskSettings) -> AskSettings:
+    """With all that the product does for an answer besides what is set for it."""
+    asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag), calibration=lambda: rag.calibration)
+    composes = rag.settings.composite and asked.target is None and not asked.quote
+    return replace(asked, compose=rag.composer.events) if composes else asked
 
 
 def remembered(rag: Rag, question: str, asked: AskSettings) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rag.answer import answer
+from rag.asking import as_served
 from rag.errors import RagError
 from rag.eval.answers.outcome import outcome_of
 from rag.load import ask_settings
@@ -34,8 +36,7 @@ class Asker:
 
     def __init__(self, opened: Opened, at_once: int) -> None:
         self._rag = opened.rag
-        self._collection = opened.collection
-        self._finder_of = opened.finder_of
+        self._opened = opened
         self._at_once = at_once
 
     def ask_all(self, tasks: Sequence[Task], variants: Sequence[Variant], notify: Notify) -> list[Outcome]:
@@ -63,15 +64,19 @@ class Asker:
             yield from pool.map(lambda one: self._ask(*one, timed=False), asked)
 
     def _ask(self, task: Task, variant: Variant, *, timed: bool) -> Outcome:
-        settings = self._settings(variant)
-        finder = self._finder_of(task)
+        settings = self._settings(task, variant)
+        finder = self._opened.finder_of(task)
         if timed:
             self._make_ready(task, settings, finder)
         events = answer(task.question, settings, lambda: finder, lambda: self._rag.runtime)
         return outcome_of(task, variant.name, events, timed=timed)
 
-    def _settings(self, variant: Variant) -> AskSettings:
-        return ask_settings(variant.settings, self._collection, sentence_judge=lambda: self._rag.sentence_judge)
+    def _settings(self, task: Task, variant: Variant) -> AskSettings:
+        """As the product answers; ways of its own to answer lists and the like would search for more than is given."""
+        rag = self._rag
+        asked = ask_settings(variant.settings, self._opened.collection, sentence_judge=lambda: rag.sentence_judge)
+        served = as_served(rag, task.question, asked)
+        return served if self._opened.is_searched else replace(served, compose=None)
 
     def _make_ready(self, task: Task, settings: AskSettings, finder: Finder) -> None:
         """Leaves what a question may meet that was asked long after others: instructions, and kept states."""
@@ -80,7 +85,7 @@ class Asker:
         runtime.warm_up(instructions(numbers_first=settings.numbers_first))
         if settings.reuse_for(runtime) is None:
             return
-        found = finder.retrieve_many((task.question,), self._collection, settings.top_k)
+        found = finder.retrieve_many((task.question,), settings.collection, settings.top_k)
         if not found.passages:
             return
         prompt = build_prompt(

@@ -35,11 +35,13 @@ class Opened:
 
     Attributes:
         finder_of: gives what finds a question's passages.
+        is_searched: whether more than these can be found.
     """
 
     rag: Rag
     collection: str
     finder_of: Callable[[Task], Finder]
+    is_searched: bool = True
 
 
 class Source(Protocol):
@@ -135,7 +137,7 @@ class GivenOnly:
         """See `Source`."""
         with _temporary_home(settings) as apart, Rag.open(settings=apart, notify=notify) as rag:
             given = GivenPassages(rag, self.dataset, self.num_passages, self.seed)
-            yield Opened(rag, settings.collection, given.finder)
+            yield Opened(rag, settings.collection, given.finder, is_searched=False)
 
 
 @contextmanager

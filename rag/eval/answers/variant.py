@@ -14,14 +14,11 @@ if TYPE_CHECKING:
     from rag.config import Settings
 
 AS_SET = "as set"
-FULL, QUOTE = "full", "quote"
-_SHORT = {
-    "repair": "repair_tokens",
-    "format": "weight_format",
-}
+_WHOLE = {"full": {"states": "off"}, "quote": {"quote": "true"}, AS_SET: {}}
+_SHORT = {"repair": "repair_tokens", "format": "weight_format"}
 _OF_ONE_ANSWER = frozenset(
     "repair_tokens repair_share states compress numbers_first min_relevance max_new_tokens temperature "
-    "repetition_penalty top_k context_tokens split_questions".split()
+    "repetition_penalty top_k context_tokens split_questions quote".split()
 )  # with the same model loaded
 
 
@@ -32,13 +29,11 @@ class Variant:
     Attributes:
         name: as it was written.
         settings: in force.
-        quote: whether the answer is put together from the passages' words alone.
         loads: what of it needs a model or an index of its own; variants with the same share one.
     """
 
     name: str
     settings: Settings
-    quote: bool = False
     loads: tuple[tuple[str, str], ...] = ()
 
 
@@ -70,21 +65,17 @@ def sharing(variants: Sequence[Variant]) -> list[list[Variant]]:
 
 def _variant(name: str, settings: Settings) -> Variant:
     changes: dict[str, str] = {}
-    quote = False
-    for part in (part.strip() for part in name.split("+")):
-        if part == QUOTE:
-            quote = True
-        elif part != AS_SET:
-            changes |= _change(part)
+    for part in name.split("+"):
+        changes |= _change(part.strip())
     given = {field: getattr(settings, field) for field in settings.model_fields_set - {"home"}}
     loads = tuple(sorted((field, value) for field, value in changes.items() if field not in _OF_ONE_ANSWER))
-    return Variant(name, load_settings(settings.home, **{**given, **changes}), quote, loads)
+    return Variant(name, load_settings(settings.home, **{**given, **changes}), loads)
 
 
 def _change(part: str) -> dict[str, str]:
-    if part == FULL:
-        return {"states": "off"}
+    if part in _WHOLE:
+        return _WHOLE[part]
     setting, _, value = part.replace("=", " ", 1).partition(" ")
     if not value.strip():
-        raise RagError(f"the variant {part!r} says no value; write it like `repair 16`, or {FULL}, {QUOTE} or {AS_SET}")
+        raise RagError(f"the variant {part!r} says no value; write it like `repair 16`, or {', '.join(_WHOLE)}")
     return {_SHORT.get(setting, setting): value.strip()}
