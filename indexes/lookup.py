@@ -147,6 +147,16 @@ def chunks_at(connection: sqlite3.Connection, document: Document, ordinals: Iter
     return {chunk.ordinal: chunk for chunk in chunks}
 
 
+def chunk_id(connection: sqlite3.Connection, collection: str, document_id: str, span: tuple[int, int]) -> int | None:
+    """The chunk of a document that reaches from one character to another; None when there is none such."""
+    row = connection.execute(
+        f"SELECT chunks.id {_FROM_DOCUMENTS} JOIN chunks ON chunks.document_key = documents.key "
+        "WHERE collections.name = ? AND documents.id = ? AND chunks.start = ? AND chunks.stop = ?",
+        (collection, document_id, *span),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def collections(connection: sqlite3.Connection) -> list[CollectionInfo]:
     """What each collection holds, by name."""
     found = connection.execute(

@@ -120,6 +120,13 @@ class Searching(Reading):
         with self._database.reading() as connection:
             return token_vectors.read(connection, self._token_identity, chunk_ids)
 
+    def token_vectors_of(self, collection: str, document_id: str, span: tuple[int, int]) -> bytes | None:
+        """The token vectors of the chunk of a document that reaches from one character to another, if there are any."""
+        with self._database.reading() as connection:
+            chunk_id = lookup.chunk_id(connection, collection, document_id, span)
+            found = {} if chunk_id is None else token_vectors.read(connection, self._token_identity, [chunk_id])
+            return next(iter(found.values()), None)
+
     def without_token_vectors(self, collection: str, identity: str, limit: int) -> list[tuple[int, Chunk]]:
         """The first chunks (id, chunk) of a collection that lack the token vectors of a model."""
         with self._database.reading() as connection:

@@ -68,8 +68,10 @@ class Citation:
         answer_start: the sentence it stands behind, in characters of the answer; likewise `answer_end`.
         quote: the supporting span, verbatim from the passage; empty when none was found.
         quote_start: where the quote begins in the *document's* text, in characters; likewise `quote_end`.
-        support: share of the sentence's content terms (weighted by rarity) that the quote contains, 0 to 1.
-        verified: whether support was high enough to show the citation as checked.
+        support: how likely the quote supports what that stretch of the answer says, 0 to 1.
+        verified: whether that was enough, and every number, date and name of it stands there, to show it as checked.
+        document_id: the document that the passage is of, with `document_name` and the `pages` of the passage.
+        passage_start: where the quote begins in the passage's text, in characters; likewise `passage_end`.
     """
 
     number: int
@@ -81,6 +83,11 @@ class Citation:
     quote_end: int
     support: float
     verified: bool
+    document_id: str = ""
+    document_name: str = ""
+    pages: tuple[int, ...] = ()
+    passage_start: int = 0
+    passage_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)

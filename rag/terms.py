@@ -31,8 +31,14 @@ def terms(text: str) -> list[str]:
 
 def words(text: str) -> list[tuple[str, str]]:
     """The same, each behind the word as it is written."""
-    plain = ((word, word.casefold().replace("’", "'").removesuffix("'s")) for word in _WORD.findall(text))
+    plain = ((word, _lower(word)) for word in _WORD.findall(text))
     return [(word, stem(lower)) for word, lower in plain if lower not in STOP_WORDS]
+
+
+def placed(text: str) -> list[tuple[str, int, int]]:
+    """The term that each word is, an empty one for stop words, and where in the text the word begins and ends."""
+    found = ((match, _lower(match[0])) for match in _WORD.finditer(text))
+    return [("" if lower in STOP_WORDS else stem(lower), match.start(), match.end()) for match, lower in found]
 
 
 def rarity(num_texts: int, num_with: int) -> float:
@@ -59,3 +65,7 @@ def stem(word: str) -> str:
         if word.endswith(ending) and len(word) - len(ending) >= _MIN_STEM:
             return word.removesuffix(ending) + ("y" if ending == "ies" else "")
     return word.removesuffix("e") if len(word) > _MIN_STEM else word
+
+
+def _lower(word: str) -> str:
+    return word.casefold().replace("’", "'").removesuffix("'s")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,6 +113,12 @@ class LateEncoder:
         weights = np.logaddexp(0, hidden.states.float().numpy() @ self.head.weight + self.head.bias)[telling]
         return QuestionTokens(self._projected(hidden)[telling], (weights / weights.sum()).astype(np.float32))
 
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Where in a text each token stands that it has a vector for, in characters."""
+        encoding = self._tokenizer.encode(text)
+        telling = self._telling(encoding.ids)
+        return [span for span, tells in zip(encoding.offsets, telling, strict=True) if tells]
+
     def _tuned(self, hidden: Hidden) -> Hidden:
         """What the head's own layers make of the embedding model's states, in their number format."""
         exact = hidden.states.itemsize == np.dtype(np.float32).itemsize
@@ -134,6 +140,12 @@ class LateEncoder:
         """Which tokens have vectors: all but punctuation, or all of a text that is nothing else."""
         telling = self._words[ids]
         return telling if telling.any() else np.ones_like(telling)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from ingest.embed.wordpieces import load_tokenizer
+
+        return load_tokenizer(self._embedder.folder, self._embedder.max_tokens)
 
     @cached_property
     def _words(self) -> NDArray[bool_]:

@@ -1,0 +1,7 @@
+"""Citations: what an answer says tied to exact spans of the passages, and checked against them."""
+
+from rag.cite.sentences import sentence_spans, without_markers
+from rag.cite.stream import CitationStream
+from rag.cite.support import Checks, TermWeights
+
+__all__ = ["Checks", "CitationStream", "TermWeights", "sentence_spans", "without_markers"]

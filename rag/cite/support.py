@@ -1,0 +1,154 @@
+"""The span of a passage that supports what an answer says, and whether it is enough to say so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
+from typing import TYPE_CHECKING
+
+from rag.cite.bearing import BY_TEXT, WITH_VECTORS, Signs, signs
+from rag.cite.facts import missing_facts
+from rag.cite.surroundings import Surroundings
+from rag.terms import terms, weighted_share
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rag.cite.claim import Claim
+    from rag.cite.closeness import Closeness
+    from rag.cite.nli import EntailmentModel
+    from rag.cite.surroundings import Span
+    from rag.events import Passage
+
+TermWeights = Callable[[Iterable[str]], dict[str, float]]
+
+MIN_SHARE = 0.6
+MIN_ENTAILMENT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """With what citations are checked, beside their words.
+
+    Attributes:
+        closeness: compares the question with the passage token by token.
+        entailment: has the last word on what is supported.
+    """
+
+    closeness: Closeness | None = None
+    entailment: EntailmentModel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The span of a passage that supports a claim best.
+
+    Attributes:
+        start: in characters of the passage's text; likewise `end`. Empty where nothing supports it.
+        share: of the claim's terms, weighted by rarity, that are supported: those the span contains, and those repeated
+            from the question that stand anywhere in the passage or its headings.
+        news_share: the same for what the claim adds to the question alone.
+        missing: facts and names of the claim that are neither there nor in the question.
+        likely: how likely the span supports the claim, from 0 to 1.
+        verified: whether the claim may be shown as checked.
+        signs: what `likely` was found by, where it was by these.
+    """
+
+    start: int
+    end: int
+    share: float
+    news_share: float
+    missing: frozenset[str] = frozenset()
+    likely: float = 0.0
+    verified: bool = False
+    signs: Signs | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether any of the claim is in the passage."""
+        return self.end > self.start
+
+
+_NONE = Support(0, 0, 0.0, 0.0)
+
+
+class Supporter:
+    """Finds support for the claims of one answer.
+
+    Args:
+        term_weights: gives each term its rarity.
+    """
+
+    def __init__(self, question: str, term_weights: TermWeights, checks: Checks | None = None) -> None:
+        self._question = question
+        self._term_weights = term_weights
+        self._checks = checks or Checks()
+        self._surroundings: dict[int, Surroundings] = {}
+
+    def find(self, claim: Claim, passage: Passage) -> Support:
+        """The best span of a passage for a claim."""
+        weights = self._term_weights(claim.terms | frozenset(terms(self._question)))
+        found = self._bare(claim, passage, weights) if claim.is_bare else self._statement(claim, passage, weights)
+        if not found.is_there or self._checks.entailment is None or found.missing:
+            return found
+        likely = self._checks.entailment.entailed([_context(passage, found.start, found.end)], claim.text)[0]
+        return replace(found, likely=likely, verified=likely >= MIN_ENTAILMENT)
+
+    def _bare(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
+        """What surrounds the answer where it stands has to bear on the question."""
+        around = self._around(passage, weights)
+        spans = claim.places_in(passage.text)
+        if not spans:
+            loose = _best_span(claim, passage, weights, around.sentences)
+            if loose.news_share < MIN_SHARE or not loose.is_there:
+                return loose
+            spans = [claim.stretch_in(passage.text, loose.start, loose.end)]
+        place = max((around.at(*span) for span in spans), key=lambda place: place.rank)
+        start, end = min(place.sentence[0], place.span[0]), max(place.sentence[1], place.span[1])
+        found = _best_span(claim, passage, weights, [(start, end)])
+        seen = signs(claim.said, self._question, place, around)
+        judge = BY_TEXT if self._checks.closeness is None else WITH_VECTORS
+        likely = judge.probability(seen)
+        verified = not found.missing and found.news_share >= MIN_SHARE and likely >= judge.threshold
+        return replace(found, likely=likely, verified=verified, signs=seen)
+
+    def _statement(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
+        """Its terms have to stand in one sentence, or in two that follow one another."""
+        found = _best_span(claim, passage, weights, self._around(passage, weights).sentences)
+        likely = min(found.share, found.news_share)
+        return replace(found, likely=likely, verified=not found.missing and found.is_there and likely >= MIN_SHARE)
+
+    def _around(self, passage: Passage, weights: dict[str, float]) -> Surroundings:
+        if passage.number not in self._surroundings:
+            closeness = self._checks.closeness
+            likeness = closeness.likeness(self._question, passage) if closeness and self._question else None
+            self._surroundings[passage.number] = Surroundings(self._question, passage, weights, likeness)
+        return self._surroundings[passage.number]
+
+
+def _best_span(claim: Claim, passage: Passage, weights: dict[str, float], sentences: Sequence[Span]) -> Support:
+    """The sentence, or two neighbouring ones, that contains most of the claim's weighted terms."""
+    pairs = [(first[0], second[1]) for first, second in pairwise(sentences)]
+    given = (claim.terms - claim.news) & set(terms(passage.searchable_text))
+    best = _NONE
+    for span in (*sentences, *pairs):
+        there = set(terms(passage.text[slice(*span)]))
+        share = weighted_share(set(claim.terms), there | given, weights)
+        if share > best.share + 1e-9 and claim.terms & there:
+            best = Support(*span, share, weighted_share(set(claim.news), there, weights))
+    return replace(best, missing=_missing(claim, passage, (best.start, best.end)))
+
+
+def _missing(claim: Claim, passage: Passage, span: Span) -> frozenset[str]:
+    return frozenset(missing_facts(claim.said, claim.question, _context(passage, *span)))
+
+
+def _context(passage: Passage, start: int, end: int) -> str:
+    """A span below the headings it stands under, and the first row of the table that it is a row of."""
+    line = passage.text.rfind("\n", 0, start) + 1
+    header = ""
+    if passage.text.startswith("|", line):
+        above = list(takewhile(lambda row: row.startswith("|"), reversed(passage.text[:line].splitlines())))
+        header = above[-1] if above else ""
+    return "\n".join((passage.document_name, *passage.section, header, passage.text[start:end]))
