@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from rag.abstain import CALIBRATION_FILE, Calibration, logit, refuses
+from rag.answers.cache import KeptAnswer
+from rag.answers.replay import as_text, replayed
 from rag.app import Rag
 from rag.config import load_settings
 from rag.conversation import Turn
@@ -133,6 +135,15 @@ def test_a_follow_up_to_a_declined_question_takes_nothing_from_the_words_that_de
     said = [Turn("Who keeps the lamp of Lindesund?", NOT_ANSWERED)]
     retrieval, _, _ = ask(harbour, "And when?", history=said)
     assert "documents" not in " ".join(retrieval.searched)
+
+
+def test_a_declined_answer_that_is_given_again_has_the_nearest_passages_too(harbour: Rag) -> None:
+    retrieval, _, done = ask(harbour, "What is the boiling point of tungsten?")
+    text = as_text([retrieval, done])
+    assert text is not None
+    *_, again = replayed(KeptAnswer("?", text, 0.0), "?", 0.0)
+    assert isinstance(again, DoneEvent)
+    assert again.nearest == done.nearest != ()
 
 
 class Saying:

@@ -11,11 +11,16 @@ from rich.console import Console
 
 from ingest.events import FileFailed
 from rag.console import AnswerView, Output, cost_line
-from rag.events import Citation, Cost, DoneEvent, TokenEvent
+from rag.events import Citation, Cost, DoneEvent, Nearest, Passage, RetrievalEvent, TokenEvent
 from rag.progress import IngestView
 from rag.states import StatesDone, StatesProgress
 
 COST = Cost("m", 0.01, 0.5, 1.0, 100, 10, 3, 20.0)
+
+
+def _passage(number: int) -> Passage:
+    text = "The lamp is old. So is the keeper."
+    return Passage(number, "d", "notes.txt", "notes.txt", "default", 0, (), (), text, 9, 0, len(text), 1.0, 0.5)
 
 
 def test_an_answer_is_not_erased_by_the_tokens_that_follow() -> None:
@@ -45,6 +50,23 @@ def test_an_answer_without_a_checked_citation_says_so(
     citation = Citation(1, "model", 0, 3, "Yes", 0, 3, 1.0, verified)
     AnswerView(Output()).show([DoneEvent("Yes", True, "stop", (citation,), COST)])
     assert ("Nothing in this answer could be verified" in capsys.readouterr().out) == warned
+
+
+def test_what_is_not_in_the_documents_is_followed_by_what_comes_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    passages = tuple(_passage(number) for number in (1, 2, 3))
+    near = (Nearest(2, "The lamp is old.", 0, 16), Nearest(3, "So is the keeper.", 17, 34))
+    AnswerView(Output()).show(
+        [
+            RetrievalEvent("Who repairs it?", passages, 0.1),
+            TokenEvent("Not there."),
+            DoneEvent("Not there.", False, "declined", (), COST, near),
+        ]
+    )
+    shown = capsys.readouterr().out
+    assert "Nearest passages\n[2] notes.txt" in shown
+    assert "    The lamp is old.\n[3]" in shown
+    assert "[1]" not in shown
+    assert "could be verified" not in shown
 
 
 @pytest.mark.parametrize(

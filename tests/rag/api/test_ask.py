@@ -66,7 +66,11 @@ def test_a_plain_answer_is_one_object_with_its_passages(live):
 
 def test_what_the_documents_do_not_say_is_declined(live):
     response = live.client.post("/v1/ask", json={"question": "What is the boiling point of tungsten?", "stream": False})
-    assert response.json()["answered"] is False
+    answer = response.json()
+    assert answer["answered"] is False
+    assert 1 <= len(answer["nearest"]) <= 3
+    texts = {passage["number"]: passage["text"] for passage in answer["passages"]}
+    assert all(near["quote"] in texts[near["number"]] for near in answer["nearest"])
 
 
 @pytest.mark.parametrize(

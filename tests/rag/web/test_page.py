@@ -159,6 +159,8 @@ def test_what_the_documents_do_not_say_is_shown_as_such(live, open_page):
     ask(page, "What is the boiling point of tungsten?")
     page.wait_for_selector(".declined")
     assert page.inner_text(".declined-title") == "Not in your documents"
+    assert page.inner_text(".read summary") == "Nearest passages"
+    assert page.is_visible(".read .card mark")
     assert page.locator(".badge.verified").count() == 0
 
 
