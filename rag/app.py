@@ -180,6 +180,19 @@ class Rag(Parts):
         yield from answered(self, question, asked, cancel)
         self.sweep()  # when nobody waits for it
 
+    def summarise(
+        self, documents: Sequence[Document], *, length: str = "medium", cancel: threading.Event | None = None
+    ) -> Iterator[AnswerEvent]:
+        """What documents say in the main, in their own words; see `rag.long.summary`.
+
+        Args:
+            length: one of `rag.long.summary.LENGTHS`.
+            cancel: set it, from any thread, to end early.
+        """
+        from rag.long.summary import Summary
+
+        yield from Summary(documents, length, lambda: self.index, lambda: self.embedder, cancel).events()
+
     def remembers(
         self,
         question: str,

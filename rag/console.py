@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +104,7 @@ class AnswerView:
         self.passages: tuple[Passage, ...] = ()
         self.done: DoneEvent | None = None
         self.error: str | None = None
+        self._kind = ""
 
     def show(self, events: Iterable[AnswerEvent]) -> None:
         """Takes a whole stream of events."""
@@ -126,6 +127,7 @@ class AnswerView:
                 if event.plan is not None:
                     self._output.say(f"plan: {event.plan}")
                 if event.approach is not None:
+                    self._kind = event.approach.kind
                     self._output.say(f"{event.approach.kind}: {event.approach.note}")
             case ProgressEvent():
                 self._output.note(f"{event.stage}: {event.done} of {event.total}")
@@ -151,7 +153,10 @@ class AnswerView:
             self._output.out.print(f"\n[yellow]{_ENDINGS[done.finish_reason]}[/yellow]")
         if done.answered and not any(citation.verified for citation in done.citations):
             self._output.out.print(f"\n[yellow]{_UNCHECKED}[/yellow]")
-        print_sources(self._output.out, self.passages, done.citations, done.nearest)
+        citations: Iterable[Citation] = done.citations
+        if self._kind == "summary":  # its lines are the quotes
+            citations = {each.number: replace(each, quote="") for each in citations}.values()
+        print_sources(self._output.out, self.passages, list(citations), done.nearest)
         self._output.out.print(f"\n[dim]{escape(cost_line(done.cost))}[/dim]")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rag.api import ask, documents, health, jobs, metrics, openapi, pages, problems, search
+from rag.api import ask, documents, health, jobs, metrics, openapi, pages, problems, search, summaries
 from rag.api.answers import Answers
 from rag.api.guard import Guard
 from rag.api.services import Services
@@ -45,7 +45,7 @@ def create_app(rag: Rag) -> FastAPI:
     )
     app.add_middleware(Guard, host=settings.host, allowed_hosts=settings.allowed_hosts)
     problems.install(app)
-    for module in (ask, search, documents, jobs, health, metrics):
+    for module in (ask, summaries, search, documents, jobs, health, metrics):
         app.include_router(module.router)
     pages.install(app)
     openapi.install(app)

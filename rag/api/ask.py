@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from starlette.types import Receive, Scope, Send
 
 from rag.api.answers import AnswerStream
-from rag.api.models import AskRequest, AskResponse
+from rag.api.models import AskRequest, AskResponse, Rendered
 from rag.api.problems import INTERNAL, ProblemError, line_of, refusal
 from rag.api.render import answer_html
 from rag.api.services import ServicesOf
@@ -43,7 +43,7 @@ _EVENTS = """Events, in order: `progress` where something takes a while; one `re
 `citation` after each sentence that has one; `done` with the whole answer and its cost, or `error`. With
 `"render": "html"` an `html` event carries the cleaned HTML of the answer so far, now and then while it grows
 and once before `done`."""
-_STREAMED = {"description": _EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+STREAMED = {"description": _EVENTS, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 
 
 class AnswerSoFar:
@@ -99,7 +99,7 @@ class AnswerResponse(EventSourceResponse):
             self._stream.cancel()
 
 
-@router.post("/ask", response_model=AskResponse, responses={200: _STREAMED})
+@router.post("/ask", response_model=AskResponse, responses={200: STREAMED})
 async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Response:
     """Answer a question from the documents, with citations that resolve to passages.
 
@@ -119,13 +119,18 @@ async def ask(body: AskRequest, request: Request, services: ServicesOf) -> Respo
     )
     stream = services.answers.start(lambda cancel: services.metrics.watched(start(cancel=cancel)))
     answer = AnswerSoFar(literal=services.rag.settings.quote if body.quote is None else body.quote)
+    return await answer_response(stream, answer, request, body)
+
+
+async def answer_response(stream: AnswerStream, answer: AnswerSoFar, request: Request, body: Rendered) -> Response:
+    """An answer in the making as it was asked for: streamed, or whole when it is there."""
     if body.stream:
         return AnswerResponse(stream, answer, html=body.render == "html")
     try:
         await _take_all(stream, answer, request)
     finally:
         stream.cancel()
-    return Response(_as_json(body, answer), media_type="application/json")
+    return Response(_as_json(answer, html=body.render == "html"), media_type="application/json")
 
 
 async def _take_all(stream: AnswerStream, answer: AnswerSoFar, request: Request) -> None:
@@ -137,15 +142,15 @@ async def _take_all(stream: AnswerStream, answer: AnswerSoFar, request: Request)
                 stream.cancel()
 
 
-def _as_json(body: AskRequest, answer: AnswerSoFar) -> str:
+def _as_json(answer: AnswerSoFar, *, html: bool) -> str:
     done = answer.done
     if done is None or answer.passages is None:
         raise ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, INTERNAL)
     response = AskResponse(
-        question=body.question,
+        question=answer.passages.question,
         searched=list(answer.passages.searched),
         answer=done.answer,
-        html=answer.html if body.render == "html" else None,
+        html=answer.html if html else None,
         answered=done.answered,
         finish_reason=done.finish_reason,
         citations=list(done.citations),

@@ -9,6 +9,7 @@ from ingest.metadata import MAX_NAME_CHARS, MAX_PAIRS, MAX_VALUE_CHARS
 from rag.conversation import MAX_ANSWER_CHARACTERS, MAX_TURNS
 from rag.events import Approach, Citation, Cost, Nearest, Passage
 from rag.filters import FilterError, moment
+from rag.long.summary import MAX_DOCUMENTS
 from rag.plan import Plan
 from rag.question import MAX_QUESTION_CHARACTERS
 
@@ -104,7 +105,18 @@ class EarlierTurn(Request):
     answer: str = Field(max_length=MAX_ANSWER_CHARACTERS)
 
 
-class AskRequest(Filtered):
+class Rendered(Request):
+    """Base of the requests whose answer comes as a stream, or whole."""
+
+    stream: bool = Field(True, description="Server-sent events as they happen; `false`: one JSON object.")
+    render: Literal["text", "html"] = Field(
+        "text",
+        description="`html` adds the answer as cleaned HTML with its citations as buttons: in `html` events "
+        "while streaming, in the field `html` otherwise.",
+    )
+
+
+class AskRequest(Filtered, Rendered):
     """A question to answer from the documents."""
 
     question: Question
@@ -114,12 +126,6 @@ class AskRequest(Filtered):
         max_length=MAX_TURNS,
         description="What was asked and answered before, the oldest first: a follow-up such as `and when?` is "
         "understood from it. A question that stands by itself is answered without it.",
-    )
-    stream: bool = Field(True, description="Server-sent events as they happen; `false`: one JSON object.")
-    render: Literal["text", "html"] = Field(
-        "text",
-        description="`html` adds the answer as cleaned HTML with its citations as buttons: in `html` events "
-        "while streaming, in the field `html` otherwise.",
     )
     max_new_tokens: int | None = Field(None, ge=1, le=4096, description="Longest answer, in tokens.")
     temperature: float | None = Field(None, ge=0, le=2, description="0 always picks the likeliest token.")
@@ -134,6 +140,18 @@ class AskRequest(Filtered):
         gt=0,
         description="Time to the first token, in milliseconds, that passages, compression and repair are chosen to "
         "meet, retrieval included; the `plan` says which they are.",
+    )
+
+
+class SummaryRequest(Rendered):
+    """Documents to summarise."""
+
+    documents: list[DocumentId] = Field(
+        min_length=1, max_length=MAX_DOCUMENTS, description="Ids, or their first six or more digits."
+    )
+    collection: CollectionName | None = None
+    length: Literal["short", "medium", "long"] = Field(
+        "medium", description="Of each document at most 5, 10 or 24 lines, and no more than a third of its sentences."
     )
 
 

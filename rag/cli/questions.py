@@ -1,8 +1,8 @@
-"""`rag ask` and `rag search`."""
+"""`rag ask`, `rag summarise` and `rag search`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +23,9 @@ from rag.cli.common import (
     text_of,
 )
 from rag.cli.filters import DocumentOnly, MetaOnly, PathOnly, Since, TypeOnly, Until, Where
+
+if TYPE_CHECKING:
+    from rag.console import AnswerView, Output
 
 app = typer.Typer()
 
@@ -70,14 +73,36 @@ def ask(
             rag.warm_up()
         with cancel_on_interrupt(output, "stopping") as cancel:
             view.show(rag.ask(text, collection=collection, where=where, target_ttft_s=target_s, cancel=cancel))
-    if view.error is not None:
-        if not json:
-            output.fail(view.error)
-        raise typer.Exit(EXIT_ERROR)
-    if view.done is None or view.done.finish_reason == "cancelled":
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if not view.done.answered:
-        raise typer.Exit(EXIT_NOT_ANSWERED)
+    _end(view, output)
+
+
+@app.command()
+def summarise(
+    ctx: typer.Context,
+    documents: Annotated[
+        list[str], typer.Argument(help="Names, paths, ids or beginnings of ids.", metavar="DOCUMENT...")
+    ],
+    collection: Collection = None,
+    length: Annotated[
+        Literal["short", "medium", "long"],
+        typer.Option("--length", "-l", help="At most 5, 10 or 24 lines of each document."),
+    ] = "medium",
+    *,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what documents say in the main: the sentences that carry most, word for word, with their places."""
+    from rag.console import AnswerView
+    from rag.long.summary import MAX_DOCUMENTS
+
+    if len(documents) > MAX_DOCUMENTS:
+        raise typer.BadParameter(f"at most {MAX_DOCUMENTS} documents are summarised at once")
+    with opened(ctx, json, quiet) as (rag, output):
+        found = [rag.find(name, collection) for name in documents]
+        view = AnswerView(output)
+        with cancel_on_interrupt(output, "stopping; press Ctrl-C again to quit") as cancel:
+            view.show(rag.summarise(found, length=length, cancel=cancel))
+    _end(view, output)
 
 
 @app.command()
@@ -111,3 +136,15 @@ def search(
             why = "no document passes the filter" if where else "nothing found"
             output.say(f"{why}; `rag list` shows what there is")
             raise typer.Exit(EXIT_NOT_ANSWERED)
+
+
+def _end(view: AnswerView, output: Output) -> None:
+    """Ends a command with what became of its answer."""
+    if view.error is not None:
+        if not output.as_json:
+            output.fail(view.error)
+        raise typer.Exit(EXIT_ERROR)
+    if view.done is None or view.done.finish_reason == "cancelled":
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if not view.done.answered:
+        raise typer.Exit(EXIT_NOT_ANSWERED)

@@ -65,8 +65,8 @@ class Tables:
         """The passages that rows stand in, one for each row, not yet numbered."""
         known = {(passage.document_id, passage.ordinal): passage for passage in found}
         chunks = self._index().chunks(document)
-        holding = [_holding(chunks, row) for row in rows]
-        return [known.get((document.id, chunk.ordinal)) or _passage(document, chunk) for chunk in holding]
+        holding = [passage_at(document, chunks, row.start, row.end) for row in rows]
+        return [known.get((document.id, passage.ordinal), passage) for passage in holding]
 
     def _tables(self, passages: Sequence[Passage]) -> Iterator[tuple[Document, Columns]]:
         owners = dict.fromkeys((passage.document_id, passage.collection) for passage in passages)
@@ -98,10 +98,11 @@ def _may_hold_table(text: str) -> bool:
     return any(hint in text for hint in _HINTS)
 
 
-def _holding(chunks: Sequence[Chunk], row: Row) -> Chunk:
-    whole = (chunk for chunk in chunks if chunk.start <= row.start and row.end <= chunk.end)
-    begun = (chunk for chunk in chunks if chunk.start <= row.start < chunk.end)
-    return next(whole, None) or next(begun, chunks[-1])
+def passage_at(document: Document, chunks: Sequence[Chunk], start: int, end: int) -> Passage:
+    """The first passage that holds a stretch of a document's text, or its beginning; not yet numbered."""
+    whole = (chunk for chunk in chunks if chunk.start <= start and end <= chunk.end)
+    begun = (chunk for chunk in chunks if chunk.start <= start < chunk.end)
+    return _passage(document, next(whole, None) or next(begun, chunks[-1]))
 
 
 def _passage(document: Document, chunk: Chunk) -> Passage:
