@@ -10,9 +10,19 @@ from pathlib import Path
 import pytest
 
 from rag.app import Rag
+from rag.cite import without_markers
 from rag.console import Output
 from rag.demo.run import COLLECTION, demo_folder, demo_questions, run_demo
+from rag.eval.answers.asker import Asker
+from rag.eval.answers.outcome import Outcome
+from rag.eval.answers.source import Opened
+from rag.eval.answers.task import question_tasks
+from rag.eval.answers.variant import parse_variants
+from rag.eval.questions import load_questions
 from rag.events import AnswerEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
+from rag.terms import numbers
+
+RIGHT_AT_LEAST = 8  # of all 60; `rag eval answers` says how many are
 
 QUESTIONS = json.loads((demo_folder() / "questions.json").read_text(encoding="utf-8"))["questions"]
 ANSWERABLE = [entry for entry in QUESTIONS if entry["documents"]]
@@ -25,6 +35,15 @@ def demo(make_home: Callable[[], Path]) -> Iterator[Rag]:
     with Rag.open(make_home()) as rag:
         list(rag.ingest([demo_folder() / "docs"], collection=COLLECTION))
         yield rag
+
+
+@pytest.fixture(scope="module")
+def outcomes(demo: Rag) -> list[Outcome]:
+    """All 60 questions asked with the model as it is shipped, and judged."""
+    tasks = question_tasks(load_questions(demo_folder() / "questions.json"))
+    opened = Opened(demo, COLLECTION, lambda _: demo.retriever)
+    variants = parse_variants("max_new_tokens 48", demo.settings)
+    return Asker(opened, at_once=8).ask_all(tasks, variants, lambda _: None)
 
 
 def ask(rag: Rag, question: str, **settings: object) -> list[AnswerEvent]:
@@ -62,6 +81,34 @@ def test_a_question_about_something_else_is_declined_without_asking_the_model(de
     assert isinstance(done, DoneEvent)
     assert (done.answered, done.finish_reason, done.cost.prompt_tokens) == (False, "declined", 0)
     assert done.answer == token.text == "The documents do not answer this question."
+
+
+def test_so_many_of_the_60_questions_are_answered_right_or_rightly_declined(outcomes: list[Outcome]) -> None:
+    wrong = [f"{one.task.id}: {one.error or one.answer}" for one in outcomes if not one.values()["right"]]
+    assert len(outcomes) - len(wrong) >= RIGHT_AT_LEAST, "\n".join(wrong)
+
+
+def test_every_citation_leads_to_the_very_words_of_a_passage(outcomes: list[Outcome], demo: Rag) -> None:
+    cited = 0
+    for one in outcomes:
+        passages = {passage.number: passage for passage in one.passages}
+        for citation in one.citations:
+            passage = passages[citation.number]
+            text = "\n\n".join(
+                element.text for element in demo.index.elements(demo.find(passage.document_id, COLLECTION))
+            )
+            assert text[citation.quote_start : citation.quote_end] == citation.quote
+            assert citation.quote in passage.text
+            cited += 1
+    assert cited > 0
+
+
+def test_nothing_is_verified_by_words_that_lack_its_numbers(outcomes: list[Outcome]) -> None:
+    for one in outcomes:
+        for citation in one.citations:
+            said = without_markers(one.answer[citation.answer_start : citation.answer_end])
+            if citation.verified:
+                assert numbers(said) - numbers(one.task.question) <= numbers(citation.quote), (said, citation.quote)
 
 
 def test_an_answer_ends_when_its_time_is_over(demo: Rag) -> None:
