@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rag.cite import Checks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -35,6 +37,7 @@ class AskSettings:
         where: which documents may be found; None for all of the collection.
         target: of the first token; None reads what is set here.
         split_questions: whether each part of a question that asks several things is searched for.
+        checks: called for that with which citations are checked, beside their words.
         calibration: called for when the model declines; it gives None where that is left to the model.
         compose: answers lists, comparisons and what tables say in ways of their own, see `rag.long`; None for not at
             all. It returns False where a question is to be answered as any other.
@@ -57,6 +60,7 @@ class AskSettings:
     target: Target | None = None
     split_questions: bool = True
     quote: bool = False
+    checks: Callable[[], Checks] = Checks
     calibration: Callable[[], Calibration | None] = lambda: None
     compose: Callable[[Asked], Generator[AnswerEvent, None, bool]] | None = None
     rewrite: Rewrite | None = None

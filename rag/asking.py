@@ -44,7 +44,12 @@ def answered(rag: Rag, question: str, asked: AskSettings, cancel: threading.Even
 
 def as_served(rag: Rag, question: str, asked: AskSettings) -> AskSettings:
     """With all that the product does for an answer besides what is set for it."""
-    asked = replace(_as_needed(question, asked), rewrite=_rewriter(rag), calibration=lambda: rag.calibration)
+    asked = replace(
+        _as_needed(question, asked),
+        rewrite=_rewriter(rag),
+        calibration=lambda: rag.calibration,
+        checks=lambda: rag.citation_checks,
+    )
     composes = rag.settings.composite and asked.target is None and not asked.quote
     return replace(asked, compose=rag.composer.events) if composes else asked
 

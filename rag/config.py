@@ -173,6 +173,9 @@ class Settings(BaseSettings):
         "auto", description="closer look at the best hits: at their tokens (late), or by a model; auto: late, if it can"
     )
     reranker_model: str | None = Field(None, description="cross-encoder: a folder, or a name in the local cache")
+    nli_model: Path | None = Field(
+        None, description="folder of a model of entailment, which citations then need to be verified; none: their place"
+    )
     rerank_candidates: int = Field(32, ge=1, le=1000, description="best of the fused hits that a reranker judges")
     drop_near_duplicates: bool = Field(True, description="leave out passages that repeat a better one word for word")
     diversity: float = Field(0.0, ge=0, lt=1, description="how much passages shall differ (MMR); 0 takes the best")

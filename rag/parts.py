@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ingest.embed.late import LateEncoder
     from rag.abstain import Calibration
     from rag.answers import AnswerCache
+    from rag.cite import Checks
     from rag.compress import SentenceJudge
     from rag.config import Settings
     from rag.long.compose import Composer
@@ -101,6 +102,13 @@ class Parts:
         from rag.rerank.load import load_late
 
         return load_late(self.settings, self.embedder)
+
+    @OpenedOnce
+    def citation_checks(self) -> Checks:
+        """With what citations are checked, beside their words: token vectors, entailment if that is set."""
+        from rag.cite import load_checks
+
+        return load_checks(self.settings.nli_model, self.late, self.index)
 
     @OpenedOnce
     def sentence_judge(self) -> SentenceJudge | None:

@@ -116,11 +116,14 @@ class Reply:
         self, question: str, passages: Sequence[Passage], term_weights: TermWeights
     ) -> CitationStream | QuoteStream:
         """What finds the citations in the text."""
-        return CitationStream(question, passages, term_weights)
+        return CitationStream(question, passages, term_weights, self._settings.checks())
 
     def _sampling(self) -> SamplingParams:
         """How the tokens of this reply are chosen."""
-        return replace(self._settings.sampling, opening=self._opening)
+        sampling = self._settings.sampling
+        numbers = (0, *(passage.number for passage in self._passages))
+        citable = None if sampling.json_schema or sampling.regex else numbers
+        return replace(sampling, opening=self._opening, citable=citable)
 
     def _take(self, piece: TextPiece) -> Iterator[TokenEvent | CitationEvent]:
         if piece.opening is not None and self._opening is not None:

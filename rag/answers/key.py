@@ -24,7 +24,7 @@ _INDIFFERENT = {
     *("extract_stall_s", "extract_timeout_s", "extract_memory_mb"),
     *("answer_cache", "answer_cache_mb"),
 }
-_NOT_OF_THE_KEY = {"collection", "history", "timeout_s", "target", "rewrite"}  # or is in it otherwise
+_NOT_OF_THE_KEY = {"collection", "history", "timeout_s", "target", "rewrite", "compose"}  # or is in it otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,8 @@ def answer_key(question: str, asked: AskSettings, settings: Settings, *, stamp: 
     }
     said = [(turn.question, turn.answer) for turn in asked.history]
     told = instructions(numbers_first=asked.numbers_first)
-    judged_by = _files(settings.head_file, Path(settings.reranker_model or settings.head_file))
+    judges = (settings.head_file, Path(settings.reranker_model or settings.head_file), settings.nli_model)
+    judged_by = _files(*(path for path in judges if path))
     scope = _digest([_version(), stamp, asked.collection, model, judged_by, told, chosen, of_this, said])
     return AnswerKey(asked.collection, stamp, scope, " ".join(unicodedata.normalize("NFC", question).split()))
 
