@@ -9,7 +9,7 @@ import torch
 
 from serving.engine.vocabulary import Vocabulary
 from serving.errors import InvalidRequestError
-from serving.quotes.form import QuoteForm
+from serving.quotes.form import MARKS_BEHIND_SPANS, QuoteForm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from serving.quotes.form import QuoteState
     from serving.runtime import Quotable
 
-_BYTES = [bytes([byte]) for byte in range(256)]
 _FORMS_HELD = 8  # as many questions may be answered from different passages at the same time without making one again
 
 
@@ -93,23 +92,33 @@ class _QuotedTexts:
 
     def after(self, state: QuoteState, token_id: int) -> QuoteState:
         """The state behind a token that might come."""
-        for byte in self._of_model.vocabulary.bytes_of(token_id):
-            state = state.moves[byte]
-        return state
+        return _behind(state, self._of_model.vocabulary.bytes_of(token_id))
 
     def _find(self, state: QuoteState) -> list[int]:
-        """Follows each token, byte by byte, as long as its bytes may come."""
-        beginning_with = self._of_model.vocabulary.ids
+        """Follows what may come next, in marks and in spans, as long as some token goes on so."""
+        known = self._of_model.vocabulary.ids
         token_ids = list(self._of_model.eos_token_ids) if state.may_end else []
         reached = [(state, b"")]
         while reached:
             state, read = reached.pop()
-            for byte, following in state.moves.items():
-                text = read + _BYTES[byte]
-                ids = beginning_with.get(text)
-                if ids is not None:
-                    token_ids += ids
-                    reached.append((following, text))
+            for byte in state.mark_bytes:
+                text = read + bytes([byte])
+                if text in known:
+                    token_ids += known[text]
+                    reached.append((state.moves[byte], text))
+            for place in state.places:
+                for text, end in self.form.automaton.read_on(place, known, read):
+                    token_ids += known[text]
+                    if self.form.automaton.is_word_end(end) and any(
+                        text + mark in known for mark in MARKS_BEHIND_SPANS
+                    ):
+                        reached.append((_behind(state, text[len(read) :]), text))
         if not token_ids:
             raise InvalidRequestError("quote_from holds text that the model has no tokens for")
         return token_ids
+
+
+def _behind(state: QuoteState, text: bytes) -> QuoteState:
+    for byte in text:
+        state = state.moves[byte]
+    return state

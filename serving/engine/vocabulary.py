@@ -9,9 +9,11 @@ if TYPE_CHECKING:
 
     from serving.models.tokenizer import Tokenizer
 
+_NO_BYTE = 0xFF  # of no UTF-8 text
+
 
 class Vocabulary:
-    """The tokens that ordinary text is made of, as a trie whose nodes are looked up by the bytes above them.
+    """The tokens that text is made of, as a trie whose nodes are looked up by the bytes above them.
 
     Args:
         vocab_size: of the model's logits; tokens beyond it are left out.
@@ -25,7 +27,9 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Tokenizer, vocab_size: int) -> None:
         tokens = tokenizer.token_bytes().items()
-        self._bytes = {token_id: text for token_id, text in tokens if text and token_id < vocab_size}
+        self._bytes = {
+            token_id: text for token_id, text in tokens if text and _NO_BYTE not in text and token_id < vocab_size
+        }
         self.ids: Mapping[bytes, tuple[int, ...]] = _by_beginning(self._bytes)
 
     def bytes_of(self, token_id: int) -> bytes:

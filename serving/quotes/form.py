@@ -30,6 +30,7 @@ class Mark:
     others: tuple[int, ...] = ()
 
 
+MARKS_BEHIND_SPANS = (b" ", b"[")  # what these begin with
 _DECLINES = 0
 _STOP = Mark(b".")
 _GAPS = (Mark(b" "), Mark(b"\n"))
@@ -42,7 +43,6 @@ class QuoteState:
     Attributes:
         places: where the span ends that is being read; none where no span is.
         mark: what has just been read, if it was a whole mark.
-        in_mark: whether the last bytes may belong to a mark.
         may_end: whether the answer is complete.
     """
 
@@ -57,10 +57,19 @@ class QuoteState:
     ) -> None:
         self.places = places
         self.mark = mark
-        self.in_mark = any(num_read for _, num_read in marks)
         self.may_end = may_end
         self._form = form
         self._marks = marks
+
+    @property
+    def in_mark(self) -> bool:
+        """Whether the last bytes may belong to a mark."""
+        return any(num_read for _, num_read in self._marks)
+
+    @property
+    def mark_bytes(self) -> set[int]:
+        """The bytes that may come next and belong, or may belong, to a mark."""
+        return {mark.text[num_read] for mark, num_read in self._marks}
 
     @cached_property
     def moves(self) -> Mapping[int, QuoteState]:

@@ -10,9 +10,9 @@ from serving.quotes.words import words_of
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
-_NO_BYTE = 0xFF  # never in UTF-8: where it stands, no span goes on
+_NO_BYTE = 0xFF  # of no UTF-8 text: where it stands, no span goes on
 
 Places = tuple[int, ...]
 
@@ -23,8 +23,7 @@ class SuffixAutomaton:
     A state is the set of places at which the string read so far ends, so strings that end at the same places are one
     state (Blumer et al. 1985, "The smallest automaton recognizing the subwords of a text"). As a span begins with a
     word, it is that of their words' suffixes (Inenaga and Takeda 2006, "On-line linear-time construction of word suffix
-    trees"), and it is made where an answer comes to it: it has twice as many states as the texts have bytes, and making
-    them all would take longer than the first token, while an answer passes through a few hundred.
+    trees"). States are made where an answer comes to them, as it comes to a few hundred of some thousands.
 
     Bytes rather than characters, as a token may hold a part of one.
 
@@ -45,18 +44,19 @@ class SuffixAutomaton:
     def __init__(self, texts: Sequence[str], barred: re.Pattern[str] | None = None) -> None:
         self._texts = [text.encode() for text in texts]
         self._firsts = list(accumulate((len(text) + 1 for text in self._texts), initial=0))
-        self._data = bytearray()
+        data = bytearray()
         self._ends: set[int] = set()
         starts: list[int] = []
         for first, text, encoded in zip(self._firsts, texts, self._texts, strict=False):
             place_of = range(first, first + len(text) + 1) if text.isascii() else _places(text, first)
             words = words_of(text)
-            self._data += encoded + bytes([_NO_BYTE])
+            data += encoded + bytes([_NO_BYTE])
             self._ends.update(place_of[end] for end in words.ends)
             starts += [place_of[start] for start in words.starts]
             bars = [found.span() for found in barred.finditer(text)] if barred else []
             for start, end in _closed(words.ends, [*bars, (len(text), len(text))]):
-                self._data[place_of[start] : place_of[end]] = bytes([_NO_BYTE]) * (place_of[end] - place_of[start])
+                data[place_of[start] : place_of[end]] = bytes([_NO_BYTE]) * (place_of[end] - place_of[start])
+        self._data = bytes(data)
         self.starts: Places = tuple([start for start in starts if self._data[start] != _NO_BYTE])
 
     def moves(self, places: Places) -> dict[int, Places]:
@@ -70,9 +70,20 @@ class SuffixAutomaton:
         by_byte.pop(_NO_BYTE, None)
         return {byte: tuple(following) for byte, following in by_byte.items()}
 
+    def is_word_end(self, place: int) -> bool:
+        """Whether a span may end at a place."""
+        return place in self._ends
+
     def at_word_end(self, places: Places) -> Places:
         """Those of the places at which a span may end."""
         return tuple([place for place in places if place in self._ends])
+
+    def read_on(self, place: int, known: Container[bytes], before: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """Reads what follows a place, behind other bytes, as long as what is read is known: each text and its end."""
+        end = place + 1
+        while (text := before + self._data[place:end]) in known:
+            yield text, end
+            end += 1
 
     def text_of(self, place: int) -> int:
         """Which of the texts a place is in."""
