@@ -218,7 +218,8 @@ def cost_line(cost: Cost) -> str:
     """What an answer cost, in one line."""
     if cost.answered_at is not None:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(cost.answered_at))
-        return f"answered before, at {when} · {cost.total_s * 1000:.0f} ms · {cost.model}"
+        by = "" if cost.model == "none" else f" · {cost.model}"
+        return f"answered before, at {when} · {cost.total_s * 1000:.0f} ms{by}"
     parts = [] if cost.ttft_s is None else [f"first token {cost.ttft_s:.2f} s"]
     if cost.tokens_per_s is not None:
         parts.append(f"{cost.tokens_per_s:.0f} tokens/s")

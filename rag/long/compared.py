@@ -105,7 +105,7 @@ class Compared:
             name = "" if said.names_side else f"{_capital(side)}: "
             yield f"- {name}{said.text or _SILENT}\n"
         if conclusion := self._conclusion():
-            yield f"{conclusion}\n"
+            yield f"\n{conclusion}\n"
 
     def _conclusion(self) -> str:
         """How far the sides are apart, where both are verified numbers of one unit."""

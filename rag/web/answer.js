@@ -1,6 +1,6 @@
 // One question and its answer, as it grows.
 
-import { ask } from "./api.js";
+import { events } from "./api.js";
 import { announce, el, showCleaned } from "./dom.js";
 import { cost, count } from "./format.js";
 import { Sources } from "./sources.js";
@@ -8,6 +8,8 @@ import { Sources } from "./sources.js";
 const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer allowed", deadline: "Cut off at the time allowed" };
 
 const UNCHECKED = "Nothing in this answer could be verified in your documents: read the passages before relying on it.";
+
+const APPROACHES = { list: "List", comparison: "Comparison", table: "From a table", summary: "Summary" };
 
 export class Answer {
   constructor(question, collection, history, quote) {
@@ -34,9 +36,7 @@ export class Answer {
   /** Run to the end: done, stopped or failed; resolves to the whole answer, or to null if it was not finished. */
   async run() {
     try {
-      const body = { question: this.question, collection: this.collection, history: this.history };
-      if (this.quote) body.quote = true; // else as it is set
-      for await (const event of ask(body, this.stopper.signal)) this.take(event);
+      for await (const event of events(...this.request(), this.stopper.signal)) this.take(event);
       if (!this.ended) this.fail("The answer broke off before its end; ask again.");
     } catch (error) {
       if (error.name === "AbortError") this.end("cancelled");
@@ -45,12 +45,20 @@ export class Answer {
     return this.said;
   }
 
+  /** Where the events come from, and what is asked for there. */
+  request() {
+    const body = { question: this.question, collection: this.collection, history: this.history };
+    if (this.quote) body.quote = true; // else as it is set
+    return ["/v1/ask", body];
+  }
+
   stop() {
     this.stopper.abort();
   }
 
   take(event) {
     const takers = {
+      progress: () => this.progressed(event),
       retrieval: () => this.retrieved(event),
       html: () => this.show(event.html),
       citation: () => this.sources.cite(event.citation),
@@ -60,14 +68,29 @@ export class Answer {
     takers[event.type]?.();
   }
 
-  retrieved({ passages, plan, searched }) {
+  progressed({ stage, done, total }) {
+    this.bar ??= el("progress", { "aria-label": "Progress" });
+    this.bar.max = total;
+    this.bar.value = done;
+    if (!this.bar.isConnected) this.status.after(this.bar);
+    this.status.lastChild.textContent = `${stage}: ${done} of ${total}`;
+  }
+
+  retrieved({ passages, plan, searched, approach }) {
     this.plan = plan;
-    if (searched.length > 1 || (searched.length && searched[0] !== this.question)) {
-      this.searched.hidden = false;
-      this.searched.textContent = `Searched for: ${searched.join(" · ")}`;
+    this.bar?.remove();
+    if (approach) this.explain(`${APPROACHES[approach.kind]}: ${approach.note}`);
+    else if (searched.length > 1 || (searched.length && searched[0] !== this.question)) {
+      this.explain(`Searched for: ${searched.join(" · ")}`);
     }
     this.sources.showRetrieved(passages);
     this.status.lastChild.textContent = `Reading ${count(passages.length, "passage")}…`;
+  }
+
+  /** Say in a line how it is answered. */
+  explain(how) {
+    this.searched.hidden = false;
+    this.searched.textContent = how;
   }
 
   show(html) {
@@ -111,6 +134,7 @@ export class Answer {
     if (this.ended) return;
     this.ended = true;
     this.status.hidden = true;
+    this.bar?.remove();
     this.root.classList.remove("streaming");
     this.root.removeAttribute("aria-busy");
     this.note.hidden = !(reason in ENDINGS);

@@ -27,9 +27,9 @@ export const get = async (path) => (await request(path)).json();
 
 export const remove = (path) => request(path, { method: "DELETE" });
 
-/** The events of an answer, each as its JSON; ends when the stream does. */
-export async function* ask(body, signal) {
-  const response = await request("/v1/ask", {
+/** The events of an answer to a question, or of a summary, each as its JSON; ends when the stream does. */
+export async function* events(path, body, signal) {
+  const response = await request(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ ...body, render: "html" }),

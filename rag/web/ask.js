@@ -3,10 +3,12 @@
 import { Answer } from "./answer.js";
 import { Conversation } from "./conversation.js";
 import { announce, byId } from "./dom.js";
+import { Summary } from "./summary.js";
 
 export class AskBox {
   constructor(library) {
     this.library = library;
+    library.onSummarise = (doc) => this.summarise(doc);
     this.current = null;
     this.box = byId("question");
     this.conversation = new Conversation(() => this.box.focus());
@@ -29,17 +31,30 @@ export class AskBox {
     if (!question || this.current) return;
     const { collection } = this.library;
     const answer = new Answer(question, collection, this.conversation.about(collection), byId("quote").checked);
-    this.current = answer;
     this.box.value = "";
     this.grow();
+    announce("Searching your documents");
+    const said = await this.show(answer);
+    if (said !== null) this.conversation.add(question, said);
+  }
+
+  /** Summarise a document; a question that is being answered comes first. */
+  async summarise(doc) {
+    if (this.current) return;
+    announce(`Reading ${doc.name}`);
+    await this.show(new Summary(doc));
+  }
+
+  /** Put an answer on the page and wait for its end; resolves to what was said. */
+  async show(answer) {
+    this.current = answer;
     this.showBusy(true);
     byId("answers").prepend(answer.root);
     document.body.classList.add("asked");
-    announce("Searching your documents");
     const said = await answer.run();
-    if (said !== null) this.conversation.add(question, said);
     this.current = null;
     this.showBusy(false);
+    return said;
   }
 
   stop() {
@@ -63,6 +78,7 @@ export class AskBox {
   showBusy(busy) {
     byId("ask-button").hidden = busy;
     byId("stop-button").hidden = !busy;
+    document.body.classList.toggle("busy", busy);
   }
 
   grow() {

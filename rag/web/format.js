@@ -36,7 +36,10 @@ export function place({ pages, section }) {
 
 /** What an answer cost, and what had been planned if it was, as short pieces of text. */
 export function cost(spent, plan) {
-  if (spent.from_cache) return [`Answered before, at ${moment(spent.answered_at)}`, seconds(spent.total_s), spent.model];
+  if (spent.from_cache) {
+    const before = [`Answered before, at ${moment(spent.answered_at)}`, seconds(spent.total_s)];
+    return spent.model === "none" ? before : [...before, spent.model];
+  }
   if (!spent.prompt_tokens) return [`${seconds(spent.total_s)} in all; the model was not asked`];
   const shares = [
     [spent.cached_tokens, "read before"], [spent.repaired_tokens, "read again"], [spent.computed_tokens, "read now"],

@@ -9,6 +9,7 @@ export class Library {
   constructor() {
     this.collection = null;
     this.documents = [];
+    this.onSummarise = () => {};
     byId("collection").addEventListener("change", (event) => {
       this.collection = event.target.value;
       this.refresh();
@@ -75,10 +76,17 @@ export class Library {
     const button = el("button",
       { type: "button", class: "icon-button delete", title: "Delete", "aria-label": `Delete ${doc.name}` }, "✕");
     button.addEventListener("click", () => this.confirmDelete(doc));
+    const summarise = el("button",
+      { type: "button", class: "link summarise", title: "What it says in the main", "aria-label": `Summarise ${doc.name}` },
+      "Summarise");
+    summarise.addEventListener("click", () => {
+      if (document.body.classList.contains("drawer")) this.showDrawer(false);
+      this.onSummarise(doc);
+    });
     const open = el("button", { type: "button", class: "link title", title: doc.path }, el("strong", {}, doc.name));
     open.addEventListener("click", () => openDocument(doc));
     return el("li", {},
-      el("div", { class: "title" }, open, el("span", { class: "quiet" }, facts.filter(Boolean).join(" · "))), button);
+      el("div", { class: "title" }, open, el("span", { class: "quiet" }, `${facts.filter(Boolean).join(" · ")} · `, summarise)), button);
   }
 
   confirmDelete(doc) {

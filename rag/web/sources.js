@@ -92,7 +92,9 @@ class Card {
 
   head() {
     const { number, document_name: name, score } = this.passage;
-    const match = el("span", { class: "score", title: "How well the passage matches the question" }, percent(score));
+    // A passage that no search found has no score.
+    const match = score
+      ? el("span", { class: "score", title: "How well the passage matches the question" }, percent(score)) : null;
     return el("header", {},
       el("span", { class: "number", "aria-hidden": "true" }, String(number)),
       el("div", { class: "title" },
