@@ -1,0 +1,74 @@
+"""Lessons put together from invented passages, with real ones among them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rag.tune.made.chains import chained, compared
+from rag.tune.made.draw import Draw
+from rag.tune.made.facts import editions, repeated, told
+from rag.tune.made.frames import DOMAINS
+from rag.tune.made.orders import with_orders
+from rag.tune.made.reasons import explained
+from rag.tune.made.scene import Scene
+from rag.tune.made.tables import codes, listed, specification, table
+from rag.tune.source import Asked, lesson_of
+from rag.tune.wording import reworded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rag.tune.source import Source
+    from serving.tune.types import Lesson
+
+_SCENES = (
+    *(told, told, told, told, editions, editions, editions, table, table, table, table),
+    *(specification, codes, listed, chained, chained, chained, repeated, compared, explained, explained, explained),
+)
+_DECLINED = 0.3  # questions without an answer, for each that has one
+_MAX_SOURCES = 6
+_MAX_ASKED = 16
+_REAL = 0.4  # lessons with a passage that is not invented
+_ORDERS = 0.06  # lessons in which a passage gives orders to whoever reads it
+
+
+def made_lessons(count: int, seed: int, others: Sequence[Source] = (), *, held_out: bool = False) -> Iterator[Lesson]:
+    """Lessons about things that do not exist.
+
+    Args:
+        seed: the same one gives the same lessons.
+        others: real passages, one of which stands among the invented ones now and then; they answer nothing.
+        held_out: of names that lessons otherwise never use, to be evaluated with.
+    """
+    for number in range(count):
+        draw = Draw(f"made {seed} {number} {held_out}", held_out=held_out)
+        yield _lesson(draw, others)
+
+
+def _lesson(draw: Draw, others: Sequence[Source]) -> Lesson:
+    scene = Scene()
+    wanted = draw.between(3, 5)
+    while len(scene.sources) < wanted:
+        more = draw.pick(_SCENES)(draw.pick(DOMAINS), draw)
+        if len(scene.sources) + len(more.sources) <= _MAX_SOURCES:
+            scene.add(more)
+    if others and draw.chance(_REAL):
+        scene.sources.append(draw.pick(others))
+    if draw.chance(_ORDERS):
+        scene.sources = with_orders(scene.sources, draw)
+    answered = _unlike(scene.asked)
+    draw.random.shuffle(answered)
+    answered = answered[:_MAX_ASKED]
+    known = {asked.question for asked in scene.asked}
+    absent = list(dict.fromkeys(question for question in scene.absent if question not in known))
+    declined = draw.random.sample(absent, min(len(absent), round(_DECLINED * len(answered))))
+    asked = [replace(one, question=reworded(one.question, draw.random)) for one in (*answered, *map(Asked, declined))]
+    draw.random.shuffle(asked)
+    return lesson_of(scene.sources, asked, draw.random)
+
+
+def _unlike(asked: list[Asked]) -> list[Asked]:
+    """Questions that are asked once: two answers to the same one would both be wrong."""
+    questions = [one.question for one in asked]
+    return [one for one in asked if questions.count(one.question) == 1]
