@@ -19,6 +19,7 @@ RIGHT, EM, F1, ROUGE_L = "right", "EM", "F1", "ROUGE-L"
 FOUND = "passages found"
 PRECISION, RECALL, FIRST = "citation precision", "citation recall", "first citation right"
 VERIFIED, VERIFIED_RIGHT = "citations verified", "verified ones right"
+QUOTED = "in passages' words"
 WRONGLY_DECLINED, RIGHTLY_DECLINED = "answerable declined", "unanswerable declined"
 TTFT, TOTAL, SPEED, CACHED = "ttft_s", "total_s", "tokens/s", "cached"
 
@@ -33,6 +34,7 @@ MEASURES = {
     FIRST: "%",
     VERIFIED: "%",
     VERIFIED_RIGHT: "%",
+    QUOTED: "%",
     WRONGLY_DECLINED: "% wrong",
     RIGHTLY_DECLINED: "%",
 }  # with their units, as figures show them; a row's values are 0 to 1
@@ -68,8 +70,10 @@ class Outcome:
     def values(self) -> dict[str, float | None]:
         """Each of `MEASURES` for this question, 0 to 1; None where it says nothing of it."""
         task = self.task
+        declined = float(self.declined)
         if not task.answerable:
-            return {**dict.fromkeys(MEASURES), RIGHT: float(self.declined), RIGHTLY_DECLINED: float(self.declined)}
+            nothing = dict.fromkeys(MEASURES)
+            return {**nothing, RIGHT: declined, QUOTED: self._quoted(), RIGHTLY_DECLINED: declined}
         said, long = self.said, task.long_references
         return {
             RIGHT: float(bool(said) and task.is_right(said)),
@@ -78,7 +82,8 @@ class Outcome:
             ROUGE_L: scores.rouge_l(said, long) if long else None,
             FOUND: task.found(self.passages),
             **self._citation_values(),
-            WRONGLY_DECLINED: float(self.declined),
+            QUOTED: self._quoted(),
+            WRONGLY_DECLINED: declined,
             RIGHTLY_DECLINED: None,
         }
 
@@ -124,6 +129,12 @@ class Outcome:
             VERIFIED: len(verified) / len(self.citations) if self.citations else None,
             VERIFIED_RIGHT: sum(cited[one.number] for one in verified) / len(verified) if verified and cited else None,
         }
+
+    def _quoted(self) -> float | None:
+        """Share of the answer's characters in lines that stand in a passage letter by letter; None without any."""
+        lines = [line.strip() for line in self.said.splitlines() if line.strip()]
+        there = [line for line in lines if any(line in passage.text for passage in self.passages)]
+        return sum(map(len, there)) / sum(map(len, lines)) if lines else None
 
     def _cited(self) -> dict[int, bool]:
         """Whether the answer stands in each cited passage, in the order in which they are cited."""

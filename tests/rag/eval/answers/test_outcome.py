@@ -9,6 +9,7 @@ from rag.eval.answers.outcome import (
     FIRST,
     FOUND,
     PRECISION,
+    QUOTED,
     RECALL,
     RIGHT,
     RIGHTLY_DECLINED,
@@ -68,6 +69,15 @@ def test_long_answers_are_measured_by_rouge_l_and_not_to_the_letter(outcome):
     values = outcome(task, "It does not").values()
     assert values[EM] is None
     assert values[ROUGE_L] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "share"), [("by Marit [1]\nnothing [2]", 1), ("by marit [1]", 0), ("no word\nno words", 7 / 15)]
+)
+def test_what_is_quoted_stands_in_a_passage_letter_by_letter(outcome, answer, share):
+    assert outcome(answer=answer).values()[QUOTED] == pytest.approx(share)
+    assert outcome(NOTHING, answer).values()[QUOTED] == pytest.approx(share)
+    assert outcome(answer=answer, declined=True).values()[QUOTED] is None
 
 
 def test_the_row_holds_only_what_was_measured(outcome, citation):
