@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rag.tune.made import words
 from rag.tune.made.facts import absent_things, facts_about
 from rag.tune.made.frames import DOMAINS
-from rag.tune.made.scene import Paper, Scene, sentence
+from rag.tune.made.scene import Paper, Scene, sentence, upper
 from rag.tune.source import Asked, Said
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def compared(domain: Domain, draw: Draw) -> Scene:
     return scene
 
 
-_ORDERED = frozenset("kg m mm cm w v db bar l ml c gb mb g count".split())
+_ORDERED = frozenset("kg m mm cm w v db bar l ml c gb mb g km".split())
 
 
 def _product_at_site(draw: Draw) -> Scene:
@@ -100,7 +100,7 @@ def _person_in_post(draw: Draw) -> Scene:
         text = f"Under {thing}, a written request is signed by the {role}. It is answered within {days}."
         scene.sources.append(paper.source(draw.pick(rule.headings), text, draw))
     joint = draw.pick((": ", " is "))
-    lines = [f"- {role[0].upper() + role[1:]}{joint}{person}" for role, person in zip(roles, people, strict=True)]
+    lines = [f"- {upper(role)}{joint}{person}" for role, person in zip(roles, people, strict=True)]
     scene.sources.append(Paper.drawn(DOMAINS[7], draw).source("Contacts", "\n\n".join(lines), draw))
     for place, thing in enumerate(things):
         scene.ask(draw.pick(_SIGNS).format(r=thing), f"{people[place]}, the {roles[place]}", 2, place)

@@ -187,6 +187,8 @@ _KINDS: dict[str, Callable[..., Value]] = {
     "material": _plain(lambda draw: draw.pick(words.MATERIALS)),
     "language": _plain(lambda draw: draw.pick(words.LANGUAGES)),
     "version": _plain(lambda draw: f"{draw.between(1, 12)}.{draw.between(0, 12)}.{draw.between(0, 9)}"),
+    "month": _plain(lambda draw: draw.pick(words.MONTHS)),
+    "kmh": _measure("km/h", 0.0, 20, 130),
     "role": _plain(lambda draw: f"the {draw.pick(words.ROLES)}"),
     "product": _plain(lambda draw: f"the {draw.product()}"),
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rag.tune.made import words
 from rag.tune.made.reasons import aside
-from rag.tune.made.scene import Paper, Scene, sentence
+from rag.tune.made.scene import Paper, Scene, sentence, upper
 
 if TYPE_CHECKING:
     from rag.tune.made.draw import Draw, Value
@@ -69,7 +69,7 @@ def editions(domain: Domain, draw: Draw) -> Scene:
     for thing in things:
         facts[thing].update({frame: facts[things[0]][frame] for frame in same})
         said = [sentence(templates[frame], thing, facts[thing][frame].text) + fillers[frame] for frame in frames]
-        scene.sources.append(paper.source(thing[0].upper() + thing[1:], " ".join(said), draw))
+        scene.sources.append(paper.source(upper(thing), " ".join(said), draw))
         ask_facts(scene, thing, frames, facts, draw, len(scene.sources) - 1)
     unsaid = [frame for frame in domain.frames if frame not in frames]
     for frame in draw.random.sample(unsaid, min(2, len(unsaid))):

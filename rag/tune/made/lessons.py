@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rag.tune.made.chains import chained, compared
+from rag.tune.made.clauses import ruled
 from rag.tune.made.draw import Draw
 from rag.tune.made.facts import editions, repeated, told
 from rag.tune.made.frames import DOMAINS
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from serving.tune.types import Lesson
 
 _SCENES = (
-    *(told, told, told, told, editions, editions, editions, table, table, table, table),
-    *(specification, codes, listed, chained, chained, chained, repeated, compared, explained, explained, explained),
+    *(ruled, ruled, ruled, ruled, ruled, ruled, told, told, told, editions, editions, editions),
+    *(table, table, table, table, specification, codes, listed, chained, chained, chained, repeated, compared),
+    *(explained, explained, explained),
 )
 _DECLINED = 0.3  # questions without an answer, for each that has one
 _MAX_SOURCES = 6

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rag.tune.made import words
 from rag.tune.made.frames import DOMAINS
-from rag.tune.made.scene import Paper, Scene
+from rag.tune.made.scene import Paper, Scene, upper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,8 +160,8 @@ def _why(domain: Domain, draw: Draw, about: str = "") -> tuple[str, str, str, st
     template, reply = draw.pick(_BECAUSE)
     said, asked = event.format(e=thing, **names), question.format(e=thing, **names)
     cause = draw.pick(_CAUSES).format(**_names(draw))
-    fill = {"event": said, "Event": _up(said), "cause": cause, "Cause": _up(cause)}
-    text = _up(template.format(**fill))
+    fill = {"event": said, "Event": upper(said), "cause": cause, "Cause": upper(cause)}
+    text = upper(template.format(**fill))
     return text, asked, reply.format(**fill), question.format(e=other, **names)
 
 
@@ -221,7 +221,3 @@ def _names(draw: Draw) -> dict[str, str]:
 
 def _coined(draw: Draw) -> str:
     return draw.place().lower().removesuffix("s") + draw.pick(("", "er", "ing", "el", "ette"))
-
-
-def _up(text: str) -> str:
-    return text[0].upper() + text[1:]

@@ -63,5 +63,9 @@ class Paper:
 
 def sentence(template: str, thing: str, value: str = "") -> str:
     """A template filled in, with a capital letter in front."""
-    text = template.format(e=thing, v=value)
+    return upper(template.format(e=thing, v=value))
+
+
+def upper(text: str) -> str:
+    """A text with a capital letter in front."""
     return text[0].upper() + text[1:]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rag.tune.made import words
 from rag.tune.made.facts import absent_things, facts_about
-from rag.tune.made.frames import distinct
-from rag.tune.made.scene import Paper, Scene, sentence
+from rag.tune.made.frames import DOMAINS, distinct
+from rag.tune.made.scene import Paper, Scene, sentence, upper
 from rag.tune.source import Asked, Said
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def specification(domain: Domain, draw: Draw) -> Scene:
     title = thing.removeprefix("the ")
     scene, paper = Scene(), Paper.drawn(domain, draw)
     text = write(frames, facts[thing])
-    scene.sources.append(paper.source(title[0].upper() + title[1:], text, draw))
+    scene.sources.append(paper.source(upper(title), text, draw))
     if thing.removeprefix("the ") not in (" ".join(scene.sources[0].section) + scene.sources[0].text).lower():
         scene.sources[0] = paper.source(title, f"Data of {thing}\n\n{text}", draw)
     for frame in frames:
@@ -90,8 +90,9 @@ def specification(domain: Domain, draw: Draw) -> Scene:
     return scene
 
 
-def codes(domain: Domain, draw: Draw) -> Scene:
-    """Codes with their meanings and remedies."""
+def codes(_domain: Domain, draw: Draw) -> Scene:
+    """Codes of a machine with their meanings and remedies."""
+    domain = DOMAINS[0]
     (thing,) = domain.things(draw, 1)
     letter = draw.pick("EFHKPW")
     numbers = draw.random.sample(range(2, 99), draw.between(4, 7))
@@ -127,7 +128,7 @@ def listed(domain: Domain, draw: Draw) -> Scene:
     scene.ask(f"How many {what}?", "three four five".split()[len(items) - 3], 0)
     roles = draw.random.sample(words.ROLES, draw.between(4, 7))
     people = {role: draw.person() for role in roles}
-    posts = "\n\n".join(f"- {role[0].upper() + role[1:]}: {person}" for role, person in people.items())
+    posts = "\n\n".join(f"- {upper(role)}: {person}" for role, person in people.items())
     scene.sources.append(paper.source("Contacts", draw.pick(("", "Whom to ask:\n\n")) + posts, draw))
     for role, person in people.items():
         scene.ask(
@@ -209,5 +210,4 @@ def _column(frame: Frame, value: Value) -> str:
 
 
 def _bare(thing: str) -> str:
-    bare = thing.removeprefix("the ")
-    return bare[0].upper() + bare[1:]
+    return upper(thing.removeprefix("the "))

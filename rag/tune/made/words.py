@@ -55,11 +55,11 @@ SITES = (
     "planetarium;community centre;sorting office;data centre;pumping station;substation;lighthouse;nursery;canteen"
 ).split(";")
 RULES = (
-    "parental leave;travel expenses;remote work;equipment loans;parking permits;meeting rooms;data retention;"
+    "travel expenses;remote work;equipment loans;parking permits;meeting rooms;data retention;"
     "visitor access;purchase orders;overtime;sick leave;training courses;company cars;mobile phones;library loans;"
     "kitchen use;laboratory waste;keys and badges;complaints;refunds;returns;deliveries;subscriptions;membership;"
-    "room bookings;deposits;warranty claims;hire of tools;storage lockers;photography;volunteers;grants;internships;"
-    "procurement;password changes;backups;incident reports;fire drills;first aid;lone workers;child care vouchers"
+    "room bookings;deposits;hire of tools;storage lockers;photography;volunteers;grants;internships;"
+    "procurement;password changes;backups;incident reports;fire drills;first aid;child care vouchers"
 ).split(";")
 WORKS = (
     "roof repair;bridge inspection;server migration;office move;drainage survey;boiler replacement;website redesign;"
