@@ -68,8 +68,17 @@ def table_answer(question: TableQuestion, columns: Columns) -> TableAnswer | Non
 def _cell(question: TableQuestion, columns: Columns) -> TableAnswer | None:
     """The cells of one column in the rows that the rest of the question names."""
     found: dict[tuple[int, int], list[tuple[int, list[int]]]] = {}
+    asked_too = frozenset().union(
+        *(
+            question.column_terms(name)[0]
+            for place, name in enumerate(columns.table.columns)
+            if place not in columns.labels
+        )
+    )
     for column, name in enumerate(columns.table.columns):
         meant, weakly = question.column_terms(name)
+        if column not in columns.labels and asked_too - meant:
+            continue  # two columns are asked for
         if header_terms(name) == _VALUE:
             score, weak = 0, 0  # of a list of properties, where the row says what is asked
         elif (score := len(meant)) + (weak := len(weakly)) == 0:

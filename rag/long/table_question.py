@@ -76,7 +76,7 @@ class TableQuestion:
 
     Attributes:
         terms: what it says, without what says only what kind of thing is wanted.
-        weak: words that point to a column where no others do, such as "much" of "how much".
+        weak: words that point to a column where no others do, such as "much" of "how much", and need not stand there.
         concept: what the column is about where the question says so in other words, such as `price` for "cheapest".
         counted: of "How many parts fit …?", the terms of "parts".
         is_open: whether it asks what is there in all: "how many … are there".
@@ -109,8 +109,9 @@ def table_question(question: str) -> TableQuestion | None:
     concept, extreme, plain = _extreme(question)
     if any(word.casefold() not in _NO_SUPERLATIVE for word in _SUPERLATIVE.findall(plain)):
         return None
-    said = frozenset(terms(plain)) - GENERIC
-    weak = _weak_words(plain)
+    said = frozenset(terms(plain))
+    weak = _weak_words(plain) | (said & GENERIC)
+    said -= GENERIC
     if extreme:
         return TableQuestion(Wanted.LARGEST if extreme > 0 else Wanted.SMALLEST, said, weak, concept)
     if found := _HOW_MANY.match(plain):

@@ -9,7 +9,7 @@ from decimal import Decimal
 _NUMBER = r"[-−+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"  # noqa: RUF001 - a minus is a minus
 _SIGNS = {"£": "£", "€": "€", "$": "$", "GBP": "£", "EUR": "€", "USD": "$"}
 _VALUE = re.compile(
-    rf"^(?:(?P<before>[£€$]|GBP|EUR|USD) ?)?(?P<number>{_NUMBER})(?: ?(?P<unit>[^\d\s|;,.][^|;,]{{0,24}}?))?$"
+    rf"^(?:(?P<before>[£€$]|GBP|EUR|USD) ?)?(?P<number>{_NUMBER})(?: ?(?P<unit>[^\d\s|;,./-][^\d|;,]{{0,24}}?))?$"
 )
 _COLUMN_UNITS = frozenset(
     "days weeks months years hours minutes seconds kg g mg t km m cm mm l ml W V A mA Ah kW kWh MB GB GHz MHz Hz °C "
@@ -20,7 +20,7 @@ _IN_TEXT = (
     r"(?:second|minute|hour|day|week|month|year|metre|meter)s?"
 )
 _ANY = re.compile(
-    rf"(?:[£€$]|\b(?:GBP|EUR|USD)) ?{_NUMBER}|(?<![\w.,]){_NUMBER}(?: ?(?:{_IN_TEXT})(?!\w))?",
+    rf"(?:[£€$]|\b(?:GBP|EUR|USD)) ?{_NUMBER}|(?<![\w.,-]){_NUMBER}(?: ?(?:{_IN_TEXT})(?!\w))?",
 )
 _UNITS = {
     "day": "days",
