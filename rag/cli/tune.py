@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rag.cli.common import Collection, Json, Quiet, opened
+from rag.cli.common import Collection, Json, Model, Quiet, opened
 
-app = typer.Typer(help="Tune what finds passages, on this machine, to what is asked.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from serving.tune.types import Lesson
 
+app = typer.Typer(
+    help="Tune what finds passages, and the model that reads them, on this machine.", no_args_is_help=True
+)
 
-@app.callback()
-def _group() -> None:
-    """Makes `reranker` a command of its own though it is the only one."""
+_DEFAULT_EPOCHS = 1.0
 
 
 @app.command()
@@ -59,3 +61,98 @@ def reranker(
         output.out.print(
             f"kept in {rag.settings.head_file}" if found.helps else "not kept: it does not help", markup=False
         )
+
+
+@app.command()
+def adapter(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the adapter, as PEFT writes it.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", exists=True, help="Questions to learn from: SQuAD 1.1 or 2.0, PubMedQA, MuSiQue."),
+    ] = None,
+    lessons: Annotated[
+        list[Path] | None, typer.Option("--lessons", exists=True, help="Lessons as JSON lines, one a line.")
+    ] = None,
+    dev: Annotated[
+        Path | None, typer.Option("--dev", exists=True, help="Lessons that it is tried on as it learns, likewise.")
+    ] = None,
+    constructed: Annotated[int, typer.Option(min=0, help="Lessons made by construction, beside those of files.")] = 0,
+    hold_out: Annotated[
+        list[str] | None, typer.Option("--hold-out", help="Title of an article of --data that is not learnt from.")
+    ] = None,
+    model: Model = None,
+    rank: Annotated[int, typer.Option(min=1, help="Of the change to each matrix.")] = 32,
+    alpha: Annotated[
+        float | None, typer.Option(help="The change counts alpha / rank.", show_default="2 * rank")
+    ] = None,
+    learning_rate: Annotated[float, typer.Option("--lr", min=0, help="Learning rate at its height.")] = 6e-4,
+    warmup: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is there.")] = 30,
+    epochs: Annotated[
+        float | None, typer.Option(help="Times to go through the lessons.", show_default=f"{_DEFAULT_EPOCHS:g}")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps, instead of epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of epochs.")] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a step learns from, about.")] = 4000,
+    attention: Annotated[
+        Literal["block", "full"], typer.Option(help="Passages read apart, for kept states; or all in one.")
+    ] = "block",
+    every: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Another one draws other orders and beginnings.")] = 0,
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a LoRA adapter with which the model answers from passages, and says where they do not answer.
+
+    It takes an hour on two cores for the bundled model, and minutes on a GPU. Ctrl-C writes a checkpoint from which
+    --resume goes on. `rag --adapter FOLDER ask …` uses the result.
+    """
+    from rag.console import Output
+    from rag.prompt import MODEL_DECLINES, PROMPT_VERSION
+    from serving.models.load import open_model
+    from serving.threads import share_cores
+    from serving.tune.lessons import read_lessons
+
+    if not (data or lessons or constructed):
+        raise typer.BadParameter("there is nothing to learn from: give --data, --lessons or --constructed")
+    output = Output(quiet=quiet, as_json=json)
+    settings = ctx.obj.settings(model=model)
+    share_cores()
+    from serving.tune.layout import Attention
+    from serving.tune.model import LoraShape
+    from serving.tune.schedule import Plan
+    from serving.tune.train import TrainSettings
+    from serving.tune.tune import Material, TuneSettings, num_workers, tune
+
+    if epochs is steps is minutes is None:
+        epochs = _DEFAULT_EPOCHS
+    plan = Plan(learning_rate, warmup, steps, epochs, minutes)
+    train = TrainSettings(plan, batch_tokens, seed=seed, every_minutes=every, num_workers=num_workers(device))
+    shape = LoraShape(rank, 2.0 * rank if alpha is None else alpha)
+    base = open_model(settings.model, settings.models_folder, output.note)
+    material = Material(
+        [
+            *(lesson for file in lessons or () for lesson in read_lessons(file)),
+            *_made(data, constructed, hold_out, seed),
+        ],
+        read_lessons(dev) if dev else (),
+        MODEL_DECLINES,
+        PROMPT_VERSION,
+    )
+    tuning = TuneSettings(train, shape, Attention(attention), device)
+    score = tune(base, material, out, tuning, output.say, resume=resume)
+    if json:
+        output.json({"adapter": out, "held_out": score})
+    else:
+        output.out.print(f"{out}" if score is None else f"{out}: {score}", markup=False)
+
+
+def _made(data: list[Path] | None, constructed: int, hold_out: list[str] | None, seed: int) -> list[Lesson]:
+    if not (data or constructed):
+        return []
+    from rag.tune import lessons_from
+
+    return list(lessons_from(data or (), constructed=constructed, seed=seed, hold_out=hold_out or ()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from serving.tune.batches import batches_of
 from serving.tune.evaluate import evaluate
 from serving.tune.matrix import AdaptedMatrix
 
@@ -32,14 +32,14 @@ class TrainSettings:
     """How training goes.
 
     Attributes:
-        batch_tokens: lessons are taken into a step until they have so many tokens.
+        batch_tokens: a step learns from about so many tokens.
         every_minutes: between checkpoints, each with an evaluation.
         num_workers: lessons that are computed at once, each by one thread: on few cores that is faster than to share
             each operation among them.
     """
 
     plan: Plan
-    batch_tokens: int = 4500
+    batch_tokens: int = 4000
     weight_decay: float = 0.0
     seed: int = 0
     every_minutes: float = 10.0
@@ -51,7 +51,7 @@ class Progress:
     """How far training is.
 
     Attributes:
-        place: in the order of the epoch's lessons.
+        place: among the epoch's batches.
         seconds: of training, in all runs together.
         loss: a running mean over about the last twenty steps.
     """
@@ -97,6 +97,8 @@ class Trainer:
         )
         self._pool = ThreadPoolExecutor(settings.num_workers, initializer=_one_thread)
         self.progress = Progress()
+        self._drawn: list[list[int]] = []
+        self._epoch_of_batches = -1
 
     def run(self) -> Score | None:
         """Trains to the end of the plan.
@@ -171,21 +173,25 @@ class Trainer:
         return total
 
     def _next_batch(self) -> list[EncodedLesson]:
-        batch: list[EncodedLesson] = []
-        num_tokens = 0
-        while num_tokens < self._settings.batch_tokens:
-            order = list(range(len(self._lessons)))
-            random.Random(f"{self._settings.seed} {self.progress.epoch}").shuffle(order)  # noqa: S311 - no secret
-            batch.append(self._lessons[order[self.progress.place]])
-            num_tokens += batch[-1].num_tokens
-            self.progress.place += 1
-            if self.progress.place == len(self._lessons):
-                self.progress.place, self.progress.epoch = 0, self.progress.epoch + 1
+        batch = [self._lessons[place] for place in self._batches[self.progress.place]]
+        self.progress.place += 1
+        if self.progress.place == len(self._batches):
+            self.progress.place, self.progress.epoch = 0, self.progress.epoch + 1
         return batch
 
     @property
+    def _batches(self) -> list[list[int]]:
+        """Of this epoch."""
+        if self._epoch_of_batches != self.progress.epoch:
+            lengths = [lesson.num_tokens for lesson in self._lessons]
+            seed = f"{self._settings.seed} {self.progress.epoch}"
+            self._drawn = batches_of(lengths, self._settings.batch_tokens, seed)
+            self._epoch_of_batches = self.progress.epoch
+        return self._drawn
+
+    @property
     def _epochs_done(self) -> float:
-        return self.progress.epoch + self.progress.place / len(self._lessons)
+        return self.progress.epoch + self.progress.place / len(self._batches)
 
     @property
     def share_done(self) -> float:
