@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from serving.runtime import Prompt, PromptPassage
@@ -23,6 +24,7 @@ _NUMBERS_BEHIND = (
     "Answer the question from the passages. Each passage ends with its number: cite it, like [1]. "
     "If the passages do not answer the question, say only [0]."
 )
+_BRACKETED_NUMBER = re.compile(r"\[(?=[ \t]*\d)(?:([^\[\]\n]*)\])?")
 MODEL_DECLINES = "[0]"  # cites no passage; no answer begins with its first token
 NOT_ANSWERED = "The documents do not answer this question."
 
@@ -65,6 +67,15 @@ def unnumbered_prompt(chunks: Sequence[tuple[Document, Chunk]], *, numbers_first
     return Prompt(instructions(numbers_first=numbers_first), tuple(passages), "", numbers_first)
 
 
+def as_read(text: str) -> str:
+    """A document's text as the model reads it: with round brackets around what begins with a number.
+
+    Numbers in square brackets are those of passages, and only we write them: a document with lines such as `[2]` must
+    not begin another passage, nor lend its own references to an answer. All characters keep their places.
+    """
+    return _BRACKETED_NUMBER.sub(lambda found: "(" if found[1] is None else f"({found[1]})", text)
+
+
 def question_segment(question: str) -> str:
     """A question as it ends a prompt."""
     return f"Question: {question}"
@@ -85,6 +96,6 @@ def _plain(
     Nothing of it depends on the question, and it ends with a line's end, so that neither neighbour merges with it.
     """
     section = [heading for heading in found.section if not found.text.startswith(heading)]
-    heading = " > ".join((document_name, *section))
+    heading = " > ".join((document_name, *section)).replace("\n", " ")
     end = "\n\n" if numbers_first else "\n"
-    return PromptPassage(f"{heading}\n{found.text}{end}", owner=Owner(collection, document_id))
+    return PromptPassage(as_read(f"{heading}\n{found.text}{end}"), owner=Owner(collection, document_id))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.events import Citation, CitationEvent, TokenEvent
+from rag.prompt import as_read
 from rag.reply import Reply
 from serving.quotes.form import QuoteForm
 from serving.runtime import Quotable
@@ -185,7 +186,7 @@ def fragments_of(prompt: Prompt, passages: Sequence[Passage]) -> list[Fragment]:
 
 def _fragments(passage: Passage, read: PromptPassage) -> Iterator[Fragment]:
     """One at least, if only an empty one, so that every passage has its number."""
-    first = read.text.rindex(passage.text)
+    first = read.text.rindex(as_read(passage.text))
     kept = [(max(start - first, 0), min(end - first, len(passage.text))) for start, end in read.kept]
     stretches = [(start, end) for start, end in kept if start < end] or [(0, 0)] if kept else [(0, len(passage.text))]
     for start, end in stretches:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ingest.embed.late import LateEncoder, QuestionTokens
     from rag.events import Passage
 
-_QUESTIONS_HELD = 8
+_QUESTIONS_HELD, _PASSAGES_HELD = 8, 64
 
 
 class Likeness:
@@ -81,6 +81,7 @@ class TokenCloseness:
         self._late = late
         self._index = index
         self._question = lru_cache(maxsize=_QUESTIONS_HELD)(late.question)
+        self._made = lru_cache(maxsize=_PASSAGES_HELD)(lambda text: late.passages([text])[0])
 
     def likeness(self, question: str, passage: Passage) -> Likeness:
         """See `Closeness`."""
@@ -100,4 +101,4 @@ class TokenCloseness:
             vectors = unpack(kept, self._late.dimension)
             if len(vectors) == num_tokens:
                 return vectors
-        return unpack(self._late.passages([passage.searchable_text])[0], self._late.dimension)
+        return unpack(self._made(passage.searchable_text), self._late.dimension)

@@ -130,13 +130,14 @@ class Supporter:
 def _best_span(claim: Claim, passage: Passage, weights: dict[str, float], sentences: Sequence[Span]) -> Support:
     """The sentence, or two neighbouring ones, that contains most of the claim's weighted terms."""
     pairs = [(first[0], second[1]) for first, second in pairwise(sentences)]
-    given = (claim.terms - claim.news) & set(terms(passage.searchable_text))
+    headings = set(terms(_headings(passage)))
+    given = (claim.terms - claim.news) & set(terms(passage.text)) | headings
     best = _NONE
     for span in (*sentences, *pairs):
-        there = set(terms(passage.text[slice(*span)]))
+        there = set(terms(passage.text[slice(*span)])) | set(terms(_first_row(passage.text, span[0])))
         share = weighted_share(set(claim.terms), there | given, weights)
         if share > best.share + 1e-9 and claim.terms & there:
-            best = Support(*span, share, weighted_share(set(claim.news), there, weights))
+            best = Support(*span, share, weighted_share(set(claim.news), there | headings, weights))
     return replace(best, missing=_missing(claim, passage, (best.start, best.end)))
 
 
@@ -146,9 +147,17 @@ def _missing(claim: Claim, passage: Passage, span: Span) -> frozenset[str]:
 
 def _context(passage: Passage, start: int, end: int) -> str:
     """A span below the headings it stands under, and the first row of the table that it is a row of."""
-    line = passage.text.rfind("\n", 0, start) + 1
-    header = ""
-    if passage.text.startswith("|", line):
-        above = list(takewhile(lambda row: row.startswith("|"), reversed(passage.text[:line].splitlines())))
-        header = above[-1] if above else ""
-    return "\n".join((passage.document_name, *passage.section, header, passage.text[start:end]))
+    return "\n".join((_headings(passage), _first_row(passage.text, start), passage.text[start:end]))
+
+
+def _headings(passage: Passage) -> str:
+    return "\n".join((passage.document_name, *passage.section))
+
+
+def _first_row(text: str, start: int) -> str:
+    """What names the columns of the row that a span begins in; nothing where there is no table."""
+    line = text.rfind("\n", 0, start) + 1
+    if not text.startswith("|", line):
+        return ""
+    above = list(takewhile(lambda row: row.startswith("|"), reversed(text[:line].splitlines())))
+    return above[-1] if above else ""

@@ -10,10 +10,12 @@ import typer
 from rag.bench.cli import Json, Model, Save, settings_of
 from rag.eval.abstain_cli import abstain
 from rag.eval.answers.cli import answers
+from rag.eval.citations_cli import citations
 
 app = typer.Typer(help="Measure the quality of answers, of weight formats and of reused states.", no_args_is_help=True)
 app.command()(answers)
 app.command()(abstain)
+app.command()(citations)
 
 _COMMA = "several with commas between"
 _SEARCHES = "bm25, dense, hybrid, rrf"
