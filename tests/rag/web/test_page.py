@@ -93,6 +93,15 @@ def names(page):
     return page.locator("#documents strong").all_inner_texts()
 
 
+def test_an_answer_can_be_kept_to_quotations(live, open_page):
+    page = open_page(live)
+    page.check("#quote")
+    ask(page)
+    page.wait_for_selector(f"{DONE}.quoted .chip-verified")
+    cited = {card.get_attribute("data-number") for card in page.locator(".card.cited:has(.verified)").all()}
+    assert cited == {chip.get_attribute("data-passage") for chip in page.locator(".answer-text .chip").all()}
+
+
 def test_a_question_streams_its_answer_and_its_sources_open(live, open_page):
     page = open_page(live)
     ask(page)
