@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rag.cli.common import Collection, Json, Model, Quiet, opened
+from rag.cli.common import Collection, Json, Model, Quiet, cancel_on_interrupt, opened
 
 if TYPE_CHECKING:
     from serving.tune.types import Lesson
@@ -143,7 +143,8 @@ def adapter(
         PROMPT_VERSION,
     )
     tuning = TuneSettings(train, shape, Attention(attention), device)
-    score = tune(base, material, out, tuning, output.say, resume=resume)
+    with cancel_on_interrupt(output, "stopping after this step; --resume goes on from there") as cancel:
+        score = tune(base, material, out, tuning, output.say, resume=resume, cancel=cancel)
     if json:
         output.json({"adapter": out, "held_out": score})
     else:

@@ -14,6 +14,7 @@ from serving.tune.evaluate import evaluate
 from serving.tune.matrix import AdaptedMatrix
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from serving.tune.checkpoint import Checkpoints
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _BETAS = (0.9, 0.99)
 _MAX_NORM = 1.0
+_TOLD_EVERY_S, _FIRST_TOLD = 20, (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,34 +99,37 @@ class Trainer:
         )
         self._pool = ThreadPoolExecutor(settings.num_workers, initializer=_one_thread)
         self.progress = Progress()
+        self._told = (0, 0.0)
         self._drawn: list[list[int]] = []
         self._epoch_of_batches = -1
 
-    def run(self) -> Score | None:
+    def run(self, cancel: threading.Event | None = None) -> Score | None:
         """Trains to the end of the plan.
+
+        Args:
+            cancel: set it to end after the step that is under way.
 
         Returns:
             The held-out lessons' figures at the end.
 
         Raises:
-            KeyboardInterrupt: as it comes, once a checkpoint is written.
+            KeyboardInterrupt: it was cancelled; a checkpoint is written.
         """
         self.model.merge()
+        self._told = (self.progress.num_tokens, self.progress.seconds)
         last_told = last_kept = time.monotonic()
-        try:
-            while self.share_done < 1.0:
-                self.step()
-                now = time.monotonic()
-                if now - last_told > 20 or self.progress.step in (1, 2, 5, 10):  # noqa: PLR2004
-                    self._tell()
-                    last_told = now
-                if now - last_kept > self._settings.every_minutes * 60:
-                    self._keep()
-                    last_kept = time.monotonic()
-        except KeyboardInterrupt:
-            self._checkpoints.save(self)
-            self._report(f"stopped after step {self.progress.step}; --resume goes on from there")
-            raise
+        while self.share_done < 1.0:
+            self.step()
+            now = time.monotonic()
+            if now - last_told > _TOLD_EVERY_S or self.progress.step in _FIRST_TOLD:
+                self._tell()
+                last_told = now
+            if cancel is not None and cancel.is_set():
+                self._checkpoints.save(self)
+                raise KeyboardInterrupt
+            if now - last_kept > self._settings.every_minutes * 60:
+                self._keep()
+                last_kept = time.monotonic()
         self._tell()
         return self._keep()
 
@@ -210,10 +215,12 @@ class Trainer:
         progress, share = self.progress, self.share_done
         left = progress.seconds / share - progress.seconds if share else 0.0
         rate = self._settings.plan.rate(progress.step, share)
+        num_tokens, seconds = self._told
+        self._told = (progress.num_tokens, progress.seconds)
+        speed = (progress.num_tokens - num_tokens) / max(progress.seconds - seconds, 1e-9)
         self._report(
-            f"step {progress.step}, epoch {self._epochs_done:.2f}, loss {progress.loss or 0.0:.4f}, "
-            f"rate {rate:.1e}, {progress.num_tokens / max(progress.seconds, 1e-9):.0f} tokens/s, "
-            f"{left / 60:.0f} min left"
+            f"step {progress.step}, epoch {self._epochs_done:.2f}, loss {progress.loss or 0.0:.4f}, rate {rate:.1e}, "
+            f"{speed:.0f} tokens/s, {left / 60:.0f} min left"
         )
 
     def state(self) -> dict[str, object]:

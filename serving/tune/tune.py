@@ -23,6 +23,7 @@ from serving.tune.save import save_adapter
 from serving.tune.train import Held, Trainer, TrainSettings
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -74,6 +75,7 @@ def tune(
     report: Notify,
     *,
     resume: bool = False,
+    cancel: threading.Event | None = None,
 ) -> Score | None:
     """Trains an adapter and writes it to a folder, from where `load_runtime` and `peft` take it.
 
@@ -82,6 +84,7 @@ def tune(
     Args:
         report: called with a line of progress now and then.
         resume: go on from the checkpoint.
+        cancel: set it to end after the step that is under way, with a checkpoint.
 
     Returns:
         Figures of the held-out lessons, where there are any.
@@ -89,6 +92,7 @@ def tune(
     Raises:
         InvalidRequestError: there are no lessons, one is too long, there is nothing to go on from, or the folder has a
             checkpoint already that would be overwritten.
+        KeyboardInterrupt: it was cancelled.
     """
     checkpoints = _checkpoints(model, material, folder, settings)
     if resume is not checkpoints.exists:
@@ -111,7 +115,7 @@ def tune(
     trainer = Trainer(tuned, maker, lessons, held, settings.train, checkpoints, report)
     if resume:
         checkpoints.load(trainer)
-    score = trainer.run()
+    score = trainer.run(cancel)
     save_adapter(folder, tuned, checkpoints.base_name, checkpoints.notes)
     return score
 
