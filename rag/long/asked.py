@@ -56,7 +56,7 @@ class Composed:
 
     def __init__(self, asked: Asked, question: str, passages: Sequence[Passage]) -> None:
         self._asked = asked
-        self._stream = CitationStream(question, passages, asked.weights)
+        self._stream = CitationStream(question, passages, asked.weights, asked.settings.checks())
 
     def say(self, pieces: Iterable[str]) -> Iterator[AnswerEvent]:
         """Shows pieces of text, with `[n]` behind what a passage says."""
