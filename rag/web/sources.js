@@ -105,12 +105,14 @@ class Card {
   cite(citation) {
     const better = !this.citation || (citation.verified && !this.citation.verified);
     if (better) this.citation = citation;
-    const { verified, support } = this.citation;
+    const { verified, support, quote } = this.citation;
     this.badge.className = `badge ${verified ? "verified" : "unverified"}`;
     this.badge.textContent = verified ? "✓ Verified" : "Unverified";
     this.badge.title = verified
-      ? `The marked words contain ${percent(support)} of what the answer says.`
-      : "No words in this passage were found that support what the answer says.";
+      ? `The marked words support what the answer says, and every number and name in it: ${percent(support)} sure.`
+      : quote
+        ? "The marked words come nearest to what the answer says, and are not enough to support it."
+        : "No words in this passage were found that support what the answer says.";
     this.root.classList.add("cited");
     this.showText();
   }

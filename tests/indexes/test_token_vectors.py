@@ -77,3 +77,13 @@ def test_those_without_a_chunk_or_a_maker_are_found_and_removed(index):
     index.repair()
     assert index.verify() == []
     assert index.token_vectors([1]) == {}
+
+
+def test_they_are_found_by_where_their_chunk_stands_in_its_document(index):
+    index.write_token_vectors("model", {1: b"a", 2: b"b"})
+    (document,) = [document for document in index.documents("default") if document.num_chunks == 2]
+    first, second = index.chunks(document)
+    assert index.token_vectors_of("default", document.id, (first.start, first.end)) == b"a"
+    assert index.token_vectors_of("default", document.id, (second.start, second.end)) == b"b"
+    assert index.token_vectors_of("default", document.id, (first.start, second.end)) is None
+    assert index.token_vectors_of("other", document.id, (first.start, first.end)) is None

@@ -10,6 +10,7 @@ import pytest
 
 from ingest.embed.late import QuestionTokens
 from rag.app import Rag
+from rag.cite.closeness import TokenCloseness
 from rag.config import load_settings
 from rag.rerank.interaction import feedback, interaction, phrase_share
 from rag.rerank.late import LateReranker
@@ -103,3 +104,16 @@ def test_phrases_count_by_rarity_and_feedback_favours_what_resembles_the_best() 
     assert phrase_share("the", ["anything"], {}).tolist() == [0.0]
     vectors = np.array([[1, 0], [0.8, 0.6], [0, 1]], dtype=np.float32)
     assert np.argsort(-feedback(np.array([1.0, 0.0, 0.0], dtype=np.float32), vectors)).tolist() == [0, 1, 2]
+
+
+def test_citations_are_compared_with_the_vectors_that_were_kept(rag: Rag) -> None:
+    (passage,) = rag.search("How often is the lamp of the lighthouse serviced?", limit=1)
+    assert rag.late is not None
+    question = "How often is the lamp serviced?"
+    kept = TokenCloseness(rag.late, rag.index).likeness(question, passage)
+    made = TokenCloseness(rag.late).likeness(question, passage)
+    start = passage.text.index("She services")
+    assert rag.index.token_vectors_of("default", passage.document_id, (passage.start, passage.end))
+    assert kept.within(start, len(passage.text)) == pytest.approx(made.within(start, len(passage.text)), abs=0.02)
+    assert kept.within(start, len(passage.text)) > kept.within(0, start)
+    assert kept.within(0, 0) == 0
