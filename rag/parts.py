@@ -94,7 +94,7 @@ class Parts:
         """Answers lists, comparisons and what tables say in ways of their own."""
         from rag.long.compose import Composer
 
-        return Composer(lambda: self.retriever, lambda: self.runtime, lambda: self.index)
+        return Composer(lambda: self.retriever, lambda: self.runtime, lambda: self.index, lambda: self.embedder)
 
     @OpenedOnce
     def late(self) -> LateEncoder | None:

@@ -126,7 +126,7 @@ class Compared:
         values = set(values_in(without_markers(text)))
         if len(values) != 1:
             return None
-        checking = CitationStream(question, self.passages, self._asked.weights)
+        checking = CitationStream(question, self.passages, self._asked.weights, self._asked.settings.checks())
         events: list[TokenEvent | CitationEvent] = [*checking.push(text), *checking.finish()]
         is_verified = bool(events and checking.citations) and all(each.verified for each in checking.citations)
         return values.pop() if is_verified else None

@@ -5,19 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rag.events import ProgressEvent
+from rag.events import ErrorEvent, ProgressEvent, RetrievalEvent
 from rag.long.apart import Asker
 from rag.long.asked import Composed, marked
 from rag.long.compared import Compared, speaks_of_both
 from rag.long.from_tables import Tables, numbered
 from rag.long.items import Items
 from rag.long.kind import asks_for_list
+from rag.long.named import document_named, summary_of
 from rag.long.sides import comparison_of
+from rag.long.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from indexes import Index
+    from indexes.types import Document
+    from ingest.embed import Embedder
     from rag.events import AnswerEvent, Passage
     from rag.long.asked import Asked
     from rag.long.from_tables import Finding
@@ -34,19 +38,28 @@ class Composer:
     """Answers what asks for a list, a comparison, or the cells of a table, where it does.
 
     Args:
-        retriever: called for what finds passages; likewise `runtime`, which may have to be loaded, and `index`.
+        retriever: called for what finds passages; likewise `runtime`, which may have to be loaded, `index` and
+            `embedder`.
     """
 
     def __init__(
-        self, retriever: Callable[[], Finder], runtime: Callable[[], Runtime], index: Callable[[], Index]
+        self,
+        retriever: Callable[[], Finder],
+        runtime: Callable[[], Runtime],
+        index: Callable[[], Index],
+        embedder: Callable[[], Embedder],
     ) -> None:
         self._retriever = retriever
         self._runtime = runtime
+        self._index = index
+        self._embedder = embedder
         self._tables = Tables(index)
 
     def events(self, asked: Asked) -> Generator[AnswerEvent, None, bool]:
         """The events of the answer; returns False where it is to be answered as any other, and nothing was shown."""
         question = asked.meaning.prompted
+        if (document := self._to_summarise(asked)) is not None:
+            return (yield from self._summarised(asked, document))
         if (comparison := comparison_of(question)) is not None:
             return (yield from self._compared(asked, comparison))
         if (finding := self._tables.find(question, asked.found.passages)) is not None:
@@ -55,6 +68,22 @@ class Composer:
         if asks_for_list(question):
             return (yield from self._listed(asked))
         return False
+
+    def _summarised(self, asked: Asked, document: Document) -> Generator[AnswerEvent, None, bool]:
+        for event in Summary([document], "medium", self._index, self._embedder, asked.cancel).events():
+            if isinstance(event, ErrorEvent):  # it has no sentences
+                return False
+            yield replace(event, question=asked.question) if isinstance(event, RetrievalEvent) else event
+        return True
+
+    def _to_summarise(self, asked: Asked) -> Document | None:
+        name = summary_of(asked.meaning.prompted)
+        if name is None:
+            return None
+        found = {passage.document_id for passage in asked.found.passages}  # so that a filter counts
+        documents = self._index().documents(asked.settings.collection)
+        meant = document_named(name, documents)
+        return meant if meant is not None and meant.id in found else None
 
     def _from_table(self, asked: Asked, finding: Finding) -> Iterator[AnswerEvent]:
         answer = finding.answer
