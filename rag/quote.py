@@ -139,25 +139,30 @@ class QuoteStream:
 
     def _cite(self, quote: str, number: int | None) -> Iterator[TokenEvent | CitationEvent]:
         """Names the passage of the last quotation; the best of those that hold it where no number is given."""
-        fragment, end = self._place(quote, number)
-        passage = fragment.passage
+        passage, end = self._place(quote, number)
         yield TokenEvent(self._add(f"[{passage.number}]"))
+        start = end - len(quote)
         citation = Citation(
             number=passage.number,
             origin="quote",
             answer_start=self._last_start,
             answer_end=self._last_start + len(quote),
             quote=quote,
-            quote_start=passage.start + end - len(quote),
+            quote_start=passage.start + start,
             quote_end=passage.start + end,
             support=1.0,
             verified=True,
+            document_id=passage.document_id,
+            document_name=passage.document_name,
+            pages=passage.pages,
+            passage_start=start,
+            passage_end=end,
         )
         self.citations.append(citation)
         yield CitationEvent(citation)
 
-    def _place(self, quote: str, number: int | None) -> tuple[Fragment, int]:
-        """Where a quotation was taken from, and the character of the passage's text behind it."""
+    def _place(self, quote: str, number: int | None) -> tuple[Passage, int]:
+        """The passage that a quotation was taken from, and the character of its text behind it."""
         automaton = self._form.automaton
         places = automaton.starts
         for byte in quote.encode():
@@ -168,7 +173,7 @@ class QuoteStream:
         ]
         wanted = [each for each in found if number in {None, each[0].passage.number}]
         fragment, end = min(wanted, key=lambda each: each[0].passage.number)
-        return fragment, fragment.start + end
+        return fragment.passage, fragment.start + end
 
     def _add(self, text: str) -> str:
         self.answer += text

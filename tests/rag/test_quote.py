@@ -69,7 +69,9 @@ def check(said: Any, passages: Sequence[Passage]) -> None:
         assert (citation.origin, citation.verified, citation.support) == ("quote", True, 1.0)
         assert said.answer[citation.answer_start : citation.answer_end] == citation.quote
         there = by_number[citation.number]
-        assert citation.quote == there.text[citation.quote_start - there.start : citation.quote_end - there.start]
+        assert citation.quote == there.text[citation.passage_start : citation.passage_end]
+        assert citation.quote_start - there.start == citation.passage_start
+        assert (citation.document_id, citation.document_name) == (there.document_id, there.document_name)
         rest += said.answer[end : citation.answer_start]
         end = max(end, citation.answer_end)
     assert re.fullmatch(r"( (\[\d+\])+\n?)*", rest + said.answer[end:])
