@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 TermWeights = Callable[[Iterable[str]], dict[str, float]]
 
-MIN_SHARE = 0.6
+MIN_SHARE = 0.6  # of what a bare answer says, in the sentence
+MIN_STATED = 0.8  # of what a statement says
 MIN_ENTAILMENT = 0.5
 
 
@@ -114,10 +115,17 @@ class Supporter:
         return replace(found, likely=likely, verified=verified, signs=seen)
 
     def _statement(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
-        """Its terms have to stand in one sentence, or in two that follow one another."""
-        found = _best_span(claim, passage, weights, self._around(passage, weights).sentences)
+        """Its terms have to stand in one sentence, or in two that follow one another if no single one holds enough.
+
+        In two sentences there is more to be mixed up: what stands in both is not said of the same.
+        """
+        sentences = self._around(passage, weights).sentences
+        found = _best_span(claim, passage, weights, sentences)
+        if min(found.share, found.news_share) < MIN_SHARE:
+            pairs = [(first[0], second[1]) for first, second in pairwise(sentences)]
+            found = max(found, _best_span(claim, passage, weights, pairs), key=lambda support: support.share)
         likely = min(found.share, found.news_share)
-        return replace(found, likely=likely, verified=not found.missing and found.is_there and likely >= MIN_SHARE)
+        return replace(found, likely=likely, verified=not found.missing and found.is_there and likely >= MIN_STATED)
 
     def _around(self, passage: Passage, weights: dict[str, float]) -> Surroundings:
         if passage.number not in self._surroundings:
@@ -127,13 +135,12 @@ class Supporter:
         return self._surroundings[passage.number]
 
 
-def _best_span(claim: Claim, passage: Passage, weights: dict[str, float], sentences: Sequence[Span]) -> Support:
-    """The sentence, or two neighbouring ones, that contains most of the claim's weighted terms."""
-    pairs = [(first[0], second[1]) for first, second in pairwise(sentences)]
+def _best_span(claim: Claim, passage: Passage, weights: dict[str, float], spans: Sequence[Span]) -> Support:
+    """The span that contains most of the claim's weighted terms."""
     headings = set(terms(_headings(passage)))
     given = (claim.terms - claim.news) & set(terms(passage.text)) | headings
     best = _NONE
-    for span in (*sentences, *pairs):
+    for span in spans:
         there = set(terms(passage.text[slice(*span)])) | set(terms(_first_row(passage.text, span[0])))
         share = weighted_share(set(claim.terms), there | given, weights)
         if share > best.share + 1e-9 and claim.terms & there:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from rag.eval.retrieval.dataset import Dataset
 
     Notify = Callable[[str], None]
+    _Scores = np.ndarray[Any, np.dtype[np.float64]]
 
 _BARE = (RIGHT, WRONG, ELSEWHERE)
 _STATEMENTS = (STATED, MISSTATED)
@@ -117,31 +118,39 @@ def _figures(checked: Sequence[_Checked], *, refit: bool) -> Iterator[Figure]:
             share = float(np.mean([found.verified for found in right]))
             yield Figure(f"{name}: recall of verified", "%", 100 * share, note=f"{len(right)} right")
             yield Figure(f"{name}: AUC", "of 1", area_under_curve(_scores(right), _scores(wrong)))
+    bare = [each for each in checked if each[0].kind in _BARE]
+    yield _at_precision("answers", [pair for pair, *_ in bare], _scores([found for _, found, _ in bare]))
     median = float(np.median([seconds for *_, seconds in checked]))
     yield Figure("time for a citation", "ms", 1000 * median, note="vectors of the passage's tokens included")
     if refit:
-        yield from _refitted([each for each in checked if each[0].kind in _BARE])
+        yield _refitted(bare)
 
 
-def _scores(found: Sequence[Support]) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _at_precision(name: str, pairs: Sequence[Pair], scores: _Scores, note: str = "") -> Figure:
+    """How many of the right answers are verified at the threshold that just gives the precision."""
+    right = np.array([pair.kind in IS_RIGHT for pair in pairs])
+    best_first = np.argsort(-scores)
+    precision = np.cumsum(right[best_first]) / np.arange(1, len(pairs) + 1)
+    enough = np.flatnonzero(precision >= _PRECISION)
+    threshold = float(scores[best_first[enough[-1]]]) if len(enough) else 1.0
+    recall = float((scores[right] >= threshold).mean())
+    note = f"threshold {threshold:.3f}{note}"
+    return Figure(f"{name}: recall at {_PRECISION:.0%} precision", "%", 100 * recall, note=note)
+
+
+def _scores(found: Sequence[Support]) -> _Scores:
     return np.array([0.0 if each.missing else each.likely for each in found])
 
 
-def _refitted(checked: Sequence[_Checked]) -> Iterator[Figure]:
-    """Weights fitted to these answers, and the threshold that gives the precision, both to be set in `bearing`."""
+def _refitted(checked: Sequence[_Checked]) -> Figure:
+    """Weights fitted to these answers, and the threshold for them, both to be set in `rag.cite.bearing`."""
     known = [(pair, found.signs) for pair, found, _ in checked if found.signs is not None and not found.missing]
     values = np.array([astuple(signs) for _, signs in known])
     right = np.array([pair.kind in IS_RIGHT for pair, _ in known])
     weights, bias = fit(values, right)
     chances = cross_validated(values, right, [pair.group for pair, _ in known])
-    best_first = np.argsort(-chances)
-    precision = np.cumsum(right[best_first]) / np.arange(1, len(known) + 1)
-    enough = np.flatnonzero(precision >= _PRECISION)
-    threshold = float(chances[best_first[enough[-1]]]) if len(enough) else 1.0
-    recall = float((chances[right] >= threshold).sum() / sum(pair.kind == RIGHT for pair, *_ in checked))
     found = ", ".join(f"{field.name} {weight:.2f}" for field, weight in zip(fields(Signs), weights, strict=True))
-    note = f"threshold {threshold:.3f}: {found}, bias {bias:.2f}"
-    yield Figure(f"fitted anew: recall at {_PRECISION:.0%} precision", "%", 100 * recall, note=note)
+    return _at_precision("fitted anew", [pair for pair, _ in known], chances, f": {found}, bias {bias:.2f}")
 
 
 def _rows(checked: Sequence[_Checked]) -> Iterator[dict[str, Any]]:

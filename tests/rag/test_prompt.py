@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,9 @@ from rag.events import Passage
 from rag.prompt import as_read, build_prompt, instructions, unnumbered_prompt
 from serving.runtime import SamplingParams, TextPiece
 from serving.states.types import Owner
+
+if TYPE_CHECKING:
+    from serving.runtime import Completion, Prompt
 
 NOTES = {
     "harbour.md": "# Harbour\n\nThe harbour has 42 berths.\n\n## Lighthouse\n\nThe keeper is Ingrid Solheim.\n",
@@ -161,3 +165,20 @@ def test_instructions_in_documents_are_not_followed(harbour: Rag, order: str) ->
     answer = "".join(piece.text for piece in harbour.runtime.stream(prompt, params) if isinstance(piece, TextPiece))
     assert "HACKED" not in answer
     assert "12" in answer
+
+
+def test_an_answer_may_only_name_passages_that_it_was_given(harbour: Rag, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[SamplingParams] = []
+    stream = harbour.runtime.stream
+
+    def note(prompt: Prompt, params: SamplingParams, *others: Any, **named: Any) -> Iterator[TextPiece | Completion]:
+        asked.append(params)
+        return stream(prompt, params, *others, **named)
+
+    monkeypatch.setattr(harbour.runtime, "stream", note)
+    question = "Who is the keeper of the lighthouse in the harbour of the ferry?"
+    answered = list(harbour.ask(question, temperature=2.0, max_new_tokens=30))
+    (params,) = asked
+    numbers = {passage.number for passage in answered[0].passages}
+    assert set(params.citable or ()) == {0} | numbers
+    assert {citation.number for citation in answered[-1].citations} <= numbers
