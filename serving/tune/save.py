@@ -36,6 +36,7 @@ def save_adapter(folder: Path, model: TunedModel, base_name: str, notes: Adapter
     try:
         tensors = {name: part.detach().cpu().to(torch.bfloat16).contiguous() for name, part in named_parts(model)}
         save_file(tensors, temporary / WEIGHTS_FILE, {"format": "pt"})
+        (temporary / WEIGHTS_FILE).chmod(0o644)
         known = {name: value for name, value in asdict(notes).items() if value not in (None, "")}
         for name, content in ((CONFIG_FILE, _peft_config(model, base_name)), (NOTES_FILE, known)):
             (temporary / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
