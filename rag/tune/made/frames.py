@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from rag.tune.made.draw import Draw
 
+_MAX_DRAWS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -71,10 +73,12 @@ def _with(frame: Frame, says: str = "", asks: str = "") -> Frame:
 
 
 def distinct(make: Callable[[], str], count: int) -> list[str]:
-    """So many things that are not the same."""
+    """So many things that are not the same; fewer if there are hardly so many."""
     found: dict[str, None] = {}
-    while len(found) < count:
+    for _ in range(_MAX_DRAWS):
         found[make()] = None
+        if len(found) == count:
+            break
     return list(found)
 
 

@@ -21,7 +21,7 @@ weight | kg 1 60 | weight
 ? How much does {e} weigh?
 length | cm 20 240 | length
 - {e} is {v} long.
-- It measures {v} from end to end.
+- {e} measures {v} from end to end.
 - {e} has a length of {v}.
 ? How long is {e} from end to end?
 ? What is the length of {e}?
