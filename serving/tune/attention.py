@@ -21,10 +21,10 @@ class Turn:
     sin: torch.Tensor
 
     @classmethod
-    def to(cls, positions: torch.Tensor, frequencies: torch.Tensor) -> Turn:
-        """The turn that brings rows to positions."""
+    def to(cls, positions: torch.Tensor, frequencies: torch.Tensor, scale: float = 1.0) -> Turn:
+        """The turn that brings rows to positions, and scales them."""
         angles = torch.outer(positions.float(), frequencies).unsqueeze(1)
-        cos, sin = angles.cos(), angles.sin()
+        cos, sin = angles.cos() * scale, angles.sin() * scale
         return cls(torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1))
 
     def __call__(self, heads: torch.Tensor) -> torch.Tensor:
@@ -43,12 +43,14 @@ class LessonAttention:
 
     Attributes:
         segments: that are attended with; rows of others come out as zeros.
+        queries, keys: how these are turned, the queries scaled too; `context` turns keys as the context's.
     """
 
     layout: LessonLayout
     segments: tuple[Segment, ...]
     window: int | None
-    own: Turn
+    queries: Turn
+    keys: Turn
     context: Turn
     num_heads: int
     num_kv_heads: int
@@ -68,18 +70,26 @@ def attend(heads: torch.Tensor, plan: LessonAttention) -> torch.Tensor:
 
 
 class _States:
-    """Queries, keys and values as segments use them: [heads, rows, head_dim]."""
+    """Keys and values as segments use them: [key heads, rows, head_dim].
+
+    The query heads that share a key head stand beside each other, as if each row were several:
+    [key heads, rows * group, head_dim].
+    """
 
     def __init__(self, heads: torch.Tensor, plan: LessonAttention) -> None:
         num_queries, num_keys = plan.num_heads, plan.num_kv_heads
         dtype, rows = heads.dtype, plan.layout.context_rows
-        scale = heads.shape[-1] ** -0.5
         queries, keys, values = torch.split(heads, [num_queries, num_keys, num_keys], dim=1)
-        self.queries = (plan.own(queries) * scale).to(dtype).transpose(0, 1).contiguous()
-        self.keys = plan.own(keys).to(dtype).transpose(0, 1).contiguous()
+        self.group = num_queries // num_keys
+        self.queries = grouped(plan.queries(queries), num_keys).to(dtype, memory_format=torch.contiguous_format)
+        self.keys = plan.keys(keys).to(dtype).transpose(0, 1).contiguous()
         self.values = values.transpose(0, 1).contiguous()
         self.context_keys = plan.context(keys[rows]).to(dtype).transpose(0, 1).contiguous()
         self.context_values = self.values[:, rows]
+
+    def rows_of(self, segment: Segment) -> slice:
+        """Where a segment's queries stand."""
+        return slice(segment.start * self.group, segment.end * self.group)
 
     def seen_by(self, segment: Segment, num_instructions: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Keys and values."""
@@ -99,39 +109,35 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, heads: torch.Tensor, plan: LessonAttention) -> torch.Tensor:
         states = _States(heads, plan)
-        num_rows, _, size = heads.shape
-        output = torch.zeros(num_rows, plan.num_heads, size, dtype=heads.dtype, device=heads.device)
+        output = torch.zeros_like(states.queries)
         weights = []
         for segment in plan.segments:
             keys, values = states.seen_by(segment, plan.layout.num_instructions)
-            queries = _by_kv_head(states.queries[:, segment.start : segment.end], plan.num_kv_heads)
-            scores = torch.bmm(queries, keys.transpose(1, 2))
-            mask = segment.masks[plan.window]
-            scores.view(plan.num_heads, len(mask), -1)[..., -mask.shape[1] :] += mask
+            rows, mask = states.rows_of(segment), segment.masks[plan.window]
+            scores = torch.bmm(states.queries[:, rows], keys.transpose(1, 2))
+            masked = scores.view(plan.num_kv_heads, len(mask), states.group, -1)[..., -mask.shape[1] :]
+            masked += mask.unsqueeze(1)
             seen = torch.softmax(scores, dim=-1)
-            attended = torch.bmm(seen, values).view(plan.num_heads, -1, size)
-            output[segment.start : segment.end] = attended.transpose(0, 1)
+            output[:, rows] = torch.bmm(seen, values)
             weights.append(seen)
         ctx.plan, ctx.states, ctx.weights = plan, states, weights
-        return output.view(num_rows, -1)
+        return ungrouped(output, states.group).reshape(len(heads), -1)
 
     @staticmethod
     def backward(ctx: Any, *outputs: torch.Tensor) -> tuple[torch.Tensor, None]:
         plan, states = ctx.plan, ctx.states
         gradients = _Gradients(plan, states)
-        by_head = outputs[0].view(outputs[0].shape[0], plan.num_heads, -1).transpose(0, 1)
+        wanted_by_head = outputs[0].view(len(outputs[0]), plan.num_heads, -1)
+        all_wanted = grouped(wanted_by_head, plan.num_kv_heads)
         for segment, seen in zip(plan.segments, ctx.weights, strict=True):
             keys, values = states.seen_by(segment, plan.layout.num_instructions)
-            queries = _by_kv_head(states.queries[:, segment.start : segment.end], plan.num_kv_heads)
-            wanted = _by_kv_head(by_head[:, segment.start : segment.end], plan.num_kv_heads)
+            rows = states.rows_of(segment)
+            wanted = all_wanted[:, rows]
             of_seen = torch.bmm(wanted, values.transpose(1, 2))
             of_scores = torch._softmax_backward_data(of_seen, seen, -1, seen.dtype)  # noqa: SLF001
-            gradients.queries[:, segment.start : segment.end] = torch.bmm(of_scores, keys).view(
-                plan.num_heads, -1, keys.shape[-1]
-            )
-            gradients.add(
-                segment, torch.bmm(of_scores.transpose(1, 2), queries), torch.bmm(seen.transpose(1, 2), wanted)
-            )
+            gradients.queries[:, rows] = torch.bmm(of_scores, keys)
+            of_keys = torch.bmm(of_scores.transpose(1, 2), states.queries[:, rows])
+            gradients.add(segment, of_keys, torch.bmm(seen.transpose(1, 2), wanted))
         return gradients.of_heads(), None
 
 
@@ -164,14 +170,21 @@ class _Gradients:
     def of_heads(self) -> torch.Tensor:
         """The gradient of `attend`'s input."""
         plan, rows = self._plan, self._plan.layout.context_rows
-        size = self.queries.shape[-1]
-        queries = plan.own.back(self.queries.transpose(0, 1)) * size**-0.5
-        keys = plan.own.back(self._keys.transpose(0, 1))
+        queries = plan.queries.back(ungrouped(self.queries, plan.num_heads // plan.num_kv_heads))
+        keys = plan.keys.back(self._keys.transpose(0, 1))
         keys.index_add_(0, rows, plan.context.back(self._context_keys.transpose(0, 1)))
         values = self._values.index_add_(1, rows, self._context_values).transpose(0, 1)
         return torch.cat((queries, keys, values), dim=1).to(self._dtype)
 
 
-def _by_kv_head(rows: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
-    """[heads, rows, head_dim] with the rows of heads that share keys one behind the other."""
-    return rows.reshape(num_kv_heads, -1, rows.shape[-1])
+def grouped(heads: torch.Tensor, num_kv_heads: int) -> torch.Tensor:
+    """[rows, heads, head_dim] to [key heads, rows * group, head_dim]."""
+    num_rows, _, size = heads.shape
+    by_kv_head = heads.reshape(num_rows, num_kv_heads, -1, size).transpose(0, 1)
+    return by_kv_head.reshape(num_kv_heads, -1, size)
+
+
+def ungrouped(rows: torch.Tensor, group: int) -> torch.Tensor:
+    """[key heads, rows * group, head_dim] to [rows, heads, head_dim]."""
+    num_kv_heads, _, size = rows.shape
+    return rows.view(num_kv_heads, -1, group, size).transpose(0, 1).reshape(-1, num_kv_heads * group, size)

@@ -150,14 +150,16 @@ class TunedModel:
         return torch.cat((queries, keys, values), dim=1)
 
     def _plans(self, lesson: LessonLayout) -> dict[tuple[int | None, bool], LessonAttention]:
-        own = Turn.to(lesson.positions, self._frequencies)
+        queries = Turn.to(lesson.positions, self._frequencies, self.config.head_dim**-0.5)
+        keys = Turn.to(lesson.positions, self._frequencies)
         context = Turn.to(lesson.context_positions, self._frequencies)
         return {
             (window, is_last): LessonAttention(
                 lesson,
                 lesson.last if is_last else lesson.segments,
                 window,
-                own,
+                queries,
+                keys,
                 context,
                 self.config.num_heads,
                 self.config.num_kv_heads,

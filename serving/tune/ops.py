@@ -13,33 +13,34 @@ _HEAD_ROWS = 64  # logits are made for so few answer tokens at a time that they 
 class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, eps: float, dtype: torch.dtype) -> torch.Tensor:
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + eps)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = torch.rsqrt(length.square().div_(x.shape[-1]).add_(eps))
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight).to(dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, weight, scale = ctx.saved_tensors
-        unit = x * scale
         wanted = gradients[0] * weight
-        along = (unit * wanted).mean(-1, keepdim=True)
-        return wanted.addcmul_(unit, along, value=-1).mul_(scale), None, None, None
+        along = (x * wanted).mean(-1, keepdim=True).mul_(scale).mul_(scale)
+        return wanted.addcmul_(x, along, value=-1).mul_(scale), None, None, None
 
 
 class _Gated(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate_up: torch.Tensor) -> torch.Tensor:
-        ctx.save_for_backward(gate_up)
         gate, up = gate_up.chunk(2, dim=-1)
-        return functional.silu(gate).mul_(up)
+        activated = functional.silu(gate)
+        ctx.save_for_backward(gate_up, activated)
+        return activated * up
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
-        (gate_up,) = ctx.saved_tensors
+        gate_up, activated = ctx.saved_tensors
         gate, up = gate_up.chunk(2, dim=-1)
         result = torch.empty_like(gate_up)
         of_gate, of_up = result.chunk(2, dim=-1)
-        torch.mul(gradients[0], functional.silu(gate), out=of_up)
+        torch.mul(gradients[0], activated, out=of_up)
         of_gate.copy_(torch.ops.aten.silu_backward(gradients[0] * up, gate))
         return result
 
