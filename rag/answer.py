@@ -84,16 +84,16 @@ class _Answer:
             self._question, settings.history, weights, in_parts=settings.split_questions, rewrite=settings.rewrite
         )
         found = self._retrieve(retriever, meaning, on_candidates)
+        if settings.compose is not None and found.passages:
+            asked = Asked(self._question, meaning, found, settings, weights, self._clock, self._cancel)
+            if (yield from settings.compose(asked)):
+                return
         if not found.passages or found.relevance < settings.min_relevance:
             yield self._retrieval(found.passages, meaning)
             filtered_out = settings.where is not None and not found.passages
             near = nearest(meaning.prompted, found.passages, weights)
             yield from self._decline(NOTHING_PASSES if filtered_out else NOT_ANSWERED, near)
             return
-        if settings.compose is not None:
-            asked = Asked(self._question, meaning, found, settings, weights, self._clock, self._cancel)
-            if (yield from settings.compose(asked)):
-                return
         with self._clock.stopped():
             runtime = get_runtime()
             if settings.target is not None:
