@@ -64,7 +64,8 @@ class Citation:
 
     Attributes:
         origin: `model` when the model wrote `[n]` itself, `matched` when the answer's sentence was matched to
-            the passage afterwards, `quote` when that stretch of the answer is the quote itself.
+            the passage afterwards, `quote` when that stretch of the answer is the quote itself,
+            `table` when it was read out of the row that is quoted.
         answer_start: the sentence it stands behind, in characters of the answer; likewise `answer_end`.
         quote: the supporting span, verbatim from the passage; empty when none was found.
         quote_start: where the quote begins in the *document's* text, in characters; likewise `quote_end`.

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.cite import CitationStream
-from rag.events import Approach, DoneEvent, RetrievalEvent
+from rag.events import Approach, RetrievalEvent
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from rag.ask_settings import AskSettings
     from rag.cite import TermWeights
     from rag.clock import Clock
     from rag.conversation.understand import Meaning
-    from rag.events import AnswerEvent, Passage
+    from rag.events import Citation, Passage
     from rag.retrieve.retriever import Retrieval
-    from serving.runtime import Completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +44,17 @@ class Asked:
         elapsed_s = self.clock.retrieval_s
         return RetrievalEvent(self.question, tuple(passages), elapsed_s, searched, approach=Approach(kind, note))
 
+    def checked(self, question: str, text: str, passages: Sequence[Passage]) -> tuple[str, tuple[Citation, ...]]:
+        """A part of an answer as it can be shown, and its citations, checked as those of any answer.
 
-class Composed:
-    """An answer that is put together of several findings, shown and checked as any other.
-
-    Args:
-        question: as the model would be asked.
-        passages: those that it may cite.
-    """
-
-    def __init__(self, asked: Asked, question: str, passages: Sequence[Passage]) -> None:
-        self._asked = asked
-        self._stream = CitationStream(question, passages, asked.weights, asked.settings.checks())
-
-    def say(self, pieces: Iterable[str]) -> Iterator[AnswerEvent]:
-        """Shows pieces of text, with `[n]` behind what a passage says."""
-        for piece in pieces:
-            yield from self._asked.clock.timed(self._stream.push(piece))
-
-    def end(self, model: str, completion: Completion | None) -> Iterator[AnswerEvent]:
-        """Shows the rest, and what it all cost."""
-        yield from self._asked.clock.timed(self._stream.finish())
-        cost = self._asked.clock.cost(model, completion)
-        reason = "stop" if completion is None else str(completion.finish_reason)
-        citations = tuple(self._stream.citations)
-        yield DoneEvent(self._stream.answer, answered=True, finish_reason=reason, citations=citations, cost=cost)
+        Args:
+            question: that this part answers.
+            text: with `[n]` behind what a passage says.
+        """
+        stream = CitationStream(question, passages, self.weights, self.settings.checks())
+        for _ in (*stream.push(text), *stream.finish()):
+            pass
+        return stream.answer, tuple(stream.citations)
 
 
 def marked(numbers: Iterable[int]) -> str:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rag.cite import CitationStream, sentence_spans, without_markers
+from rag.cite import sentence_spans, without_markers
 from rag.long.asked import marked
 from rag.long.from_tables import numbered
 from rag.long.table_question import Wanted
@@ -16,7 +16,7 @@ from rag.terms import terms
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rag.events import CitationEvent, Passage, TokenEvent
+    from rag.events import Citation, Passage
     from rag.long.apart import Asker
     from rag.long.asked import Asked
     from rag.long.from_tables import Finding, Tables
@@ -35,13 +35,15 @@ class _Said:
 
     Attributes:
         text: with numbers of passages; empty where nothing is known.
+        citations: of the text.
         value: the one number that it comes to, if it does, and it stands in a passage.
-        names_side: whether the text begins with what it is about.
+        lead: what the text is about, where it does not say that itself.
     """
 
     text: str
-    value: Value | None = None
-    names_side: bool = False
+    citations: tuple[Citation, ...]
+    value: Value | None
+    lead: str = ""
 
 
 class Compared:
@@ -57,13 +59,15 @@ class Compared:
         self._comparison = comparison
         self._tables = tables
         settings = asked.settings
-        self._found = [
+        found = [
             retriever.retrieve_many(
                 (comparison.question(side),), settings.collection, settings.top_k, where=settings.where
-            ).passages
+            )
             for side in comparison.sides
         ]
         asked.clock.retrieved()
+        self._found = [each.passages for each in found]
+        self._bear = [each.relevance >= settings.min_relevance for each in found]
         self.passages, numbers = numbered([*self._found[0], *self._found[1]])
         self._numbers = (numbers[: len(self._found[0])], numbers[len(self._found[0]) :])
         self._said: list[_Said] = []
@@ -84,28 +88,34 @@ class Compared:
         holding = [self._tables.passages(finding.document, [line.row], around)[0] for finding, line in rows]
         self.passages, numbers = numbered(holding)
         for (_, line), number in zip(rows, numbers, strict=True):
-            self._said.append(_Said(f"{line.text} [{number}]", line.quantity, names_side=True))
+            text, citation = line.cited(self.passages[number - 1], bullet=False)
+            self._said.append(_Said(text, (citation,), line.quantity))
         self.note = f"each side from a table: {' | '.join(self._comparison.sides)}"
         return True
 
     def ask(self, asker: Asker) -> None:
         """Has the model say both sides."""
         comparison = self._comparison
-        if not all(self._found):
-            return
-        asked = [(comparison.question(side), found) for side, found in zip(comparison.sides, self._found, strict=True)]
-        for place, reply in enumerate(asker.ask(asked)):
-            numbers = self._numbers[place]
+        places = [place for place, bears in enumerate(self._bear) if bears and self._found[place]]
+        asked = [(comparison.question(comparison.sides[place]), self._found[place]) for place in places]
+        replies = dict(zip(places, asker.ask(asked), strict=False))
+        for place, side in enumerate(comparison.sides):
+            if place not in replies:
+                self._said.append(_Said("", (), None, f"{_capital(side)}: "))
+                continue
+            numbers, reply = self._numbers[place], replies[place]
             text = _MARKER.sub(lambda found, its=numbers: _named(found[1], its), reply.text)  # type: ignore[misc]
-            self._said.append(_Said(text, self._verified_value(asked[place][0], text)))
+            text, citations = self._asked.checked(comparison.question(side), text, self.passages)
+            self._said.append(_Said(text, citations, _verified_value(text, citations), f"{_capital(side)}: "))
 
-    def lines(self) -> Iterator[str]:
-        """The comparison, line by line."""
-        for side, said in zip(self._comparison.sides, self._said, strict=True):
-            name = "" if said.names_side else f"{_capital(side)}: "
-            yield f"- {name}{said.text or _SILENT}\n"
+    def pieces(self) -> Iterator[tuple[str, tuple[Citation, ...]]]:
+        """The comparison, piece by piece, with the citations of each."""
+        for said in self._said:
+            yield f"- {said.lead}", ()
+            yield said.text or _SILENT, said.citations
+            yield "\n", ()
         if conclusion := self._conclusion():
-            yield f"\n{conclusion}\n"
+            yield f"\n{conclusion}\n", ()
 
     def _conclusion(self) -> str:
         """How far the sides are apart, where both are verified numbers of one unit."""
@@ -121,15 +131,12 @@ class Compared:
         chosen = 0 if (first.number > second.number) == (comparison.sign > 0) else 1
         return f"{_capital(comparison.sides[chosen])} {comparison.word}, by {apart} (computed)."
 
-    def _verified_value(self, question: str, text: str) -> Value | None:
-        """The one number that a line comes to, if the passages that it cites hold it."""
-        values = set(values_in(without_markers(text)))
-        if len(values) != 1:
-            return None
-        checking = CitationStream(question, self.passages, self._asked.weights, self._asked.settings.checks())
-        events: list[TokenEvent | CitationEvent] = [*checking.push(text), *checking.finish()]
-        is_verified = bool(events and checking.citations) and all(each.verified for each in checking.citations)
-        return values.pop() if is_verified else None
+
+def _verified_value(text: str, citations: Sequence[Citation]) -> Value | None:
+    """The one number that a text comes to, if all that it cites holds it."""
+    values = set(values_in(without_markers(text)))
+    is_verified = bool(citations) and all(citation.verified for citation in citations)
+    return values.pop() if len(values) == 1 and is_verified else None
 
 
 def speaks_of_both(sides: tuple[str, str], passages: Sequence[Passage]) -> bool:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rag.events import ErrorEvent, ProgressEvent, RetrievalEvent
 from rag.long.apart import Asker
-from rag.long.asked import Composed, marked
+from rag.long.asked import marked
+from rag.long.assembled import Assembled
 from rag.long.compared import Compared, speaks_of_both
 from rag.long.from_tables import Tables, numbered
 from rag.long.items import Items
@@ -65,7 +66,7 @@ class Composer:
         if (finding := self._tables.find(question, asked.found.passages)) is not None:
             yield from self._from_table(asked, finding)
             return True
-        if asks_for_list(question):
+        if asks_for_list(question) and asked.found.relevance >= asked.settings.min_relevance:
             return (yield from self._listed(asked))
         return False
 
@@ -90,13 +91,14 @@ class Composer:
         rows = [line.row for line in answer.lines]
         passages, numbers = numbered(self._tables.passages(finding.document, rows, asked.found.passages))
         yield asked.retrieved(passages, "table", f"{answer.how}, in {finding.document.name}")
-        composed = Composed(asked, asked.meaning.prompted, passages)
+        assembled = Assembled(asked.clock)
         if answer.conclusion:
-            yield from composed.say([f"{answer.conclusion}:\n"])
-        is_one = len(answer.lines) == 1 and not answer.conclusion
+            yield from assembled.say(f"{answer.conclusion}:\n")
+        is_one = len(rows) == 1 and not answer.conclusion
         for line, number in zip(answer.lines, numbers, strict=True):
-            yield from composed.say([f"{line.text} [{number}]" if is_one else f"- {line.text} [{number}]\n"])
-        yield from composed.end("none", None)
+            piece, citation = line.cited(passages[number - 1], bullet=not is_one)
+            yield from assembled.say(piece, [citation])
+        yield assembled.done("none", None)
 
     def _listed(self, asked: Asked) -> Generator[AnswerEvent, None, bool]:
         settings, question = asked.settings, asked.meaning.prompted
@@ -108,19 +110,22 @@ class Composer:
         with asked.clock.stopped():
             runtime = self._runtime()
         asker = Asker(runtime, settings, asked.clock, asked.cancel)
-        composed: Composed | None = None
+        assembled: Assembled | None = None
         items = Items(question, passages)
         for num_asked, reply in enumerate(asker.ask([(question, [passage]) for passage in passages]), start=1):
             for item in items.take(reply.text):
-                if composed is None:
+                if assembled is None:
                     yield asked.retrieved(passages, "list", f"{len(passages)} passages asked apart")
-                    composed = Composed(asked, question, passages)
-                yield from composed.say([f"- {item.text} {marked(item.numbers)}\n"])
-            if composed is None:
+                    assembled = Assembled(asked.clock)
+                text, citations = asked.checked(question, f"{item.text} {marked(item.numbers)}", passages)
+                yield from assembled.say("- ")
+                yield from assembled.say(text, citations)
+                yield from assembled.say("\n")
+            if assembled is None:
                 yield ProgressEvent("asking passages", num_asked, len(passages))
-        if composed is None:
+        if assembled is None:
             return False
-        yield from composed.end(runtime.name, asker.completion)
+        yield assembled.done(runtime.name, asker.completion)
         return True
 
     def _compared(self, asked: Asked, comparison: Comparison) -> Generator[AnswerEvent, None, bool]:
@@ -137,9 +142,10 @@ class Composer:
         if not compared.says_anything:
             return False
         yield asked.retrieved(compared.passages, "comparison", compared.note)
-        composed = Composed(asked, asked.meaning.prompted, compared.passages)
-        yield from composed.say(compared.lines())
-        yield from composed.end(model, completion)
+        assembled = Assembled(asked.clock)
+        for text, citations in compared.pieces():
+            yield from assembled.say(text, citations)
+        yield assembled.done(model, completion)
         return True
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _MAX_WORDS = 14  # of an item; what is longer is a sentence that lists nothing
 _LEAD = re.compile(r"^[^:]{0,80}\b(?:are|is|were|include|includes|included|following|namely)\b\s*:?\s+|^[^:]{1,60}:\s+")
-_BETWEEN = re.compile(r"\s*(?:;|,(?!\d{3}\b))\s*(?:and\s+|or\s+)?|\s*\n\s*|\s+and\s+(?!\w+\s*$)|\s+and\s+")
-_EDGES = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+|^(?:the|an?)\s+(?=[a-z])|[\s.;:,]+$")
+_BETWEEN = re.compile(r"\s*(?:;|,(?!\d{3}\b))\s*(?:and\s+|or\s+)?|\s*\n\s*|\s+and\s+")
+_EDGES = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+|^(?:the|an?)\s+|[\s.;:,]+$")
 
 
 @dataclass
@@ -75,13 +75,15 @@ class Items:
 
 
 def items_of(reply: str, passage: Passage) -> list[str]:
-    """The items that a reply names, in order: those of its pieces whose words all stand in the passage."""
+    """The items that a reply names, in order: those of its pieces whose words all stand in the passage.
+
+    Pieces that are not alike, as in "Ada Lind, elected in 2022", are one item with what is said of it.
+    """
     said = without_markers(reply).strip()
     there = set(terms(passage.searchable_text))
-    if _stands(said, passage.text) and len(said.split()) <= _MAX_WORDS and not _BETWEEN.search(said):
-        return [_plain(said)]
-    body = _LEAD.sub("", said)
-    pieces = [_plain(piece) for piece in _BETWEEN.split(body)]
+    pieces = [piece for each in _BETWEEN.split(_LEAD.sub("", said)) if (piece := _plain(each))]
+    if _stands(said, passage.text) and len({piece[0].islower() for piece in pieces}) > 1:
+        pieces = [_plain(said)]
     return [
         piece
         for piece in dict.fromkeys(pieces)

@@ -15,16 +15,8 @@ import numpy as np
 from ingest.errors import IngestCancelledError
 from rag.clock import Clock
 from rag.errors import KNOWN_ERRORS, RagError, code_of
-from rag.events import (
-    Approach,
-    Citation,
-    CitationEvent,
-    DoneEvent,
-    ErrorEvent,
-    ProgressEvent,
-    RetrievalEvent,
-    TokenEvent,
-)
+from rag.events import Approach, ErrorEvent, ProgressEvent, RetrievalEvent
+from rag.long.assembled import Assembled, verbatim
 from rag.long.central import chosen
 from rag.long.from_tables import numbered, passage_at
 from rag.long.sentences import sentences_of
@@ -82,14 +74,14 @@ class Summary:
         self._embedder = embedder
         self._cancel = cancel
         self._clock = Clock()
-        self._text = ""
+        self._assembled = Assembled(self._clock)
 
     def events(self) -> Iterator[AnswerEvent]:
         """How far it is, then the passages, then line by line with their citations, then what it cost."""
         try:
             yield from self._events()
         except IngestCancelledError:
-            yield self._done((), "cancelled")
+            yield self._assembled.done("none", None, "cancelled")
         except KNOWN_ERRORS as error:
             yield ErrorEvent(str(error), code_of(error))
 
@@ -108,19 +100,14 @@ class Summary:
         passages, numbers = numbered([line.passage for _, lines in summaries for line in lines])
         self._clock.retrieved()
         yield self._retrieved(passages)
-        by_number = {passage.number: passage for passage in passages}
-        citations: list[Citation] = []
         left = iter(numbers)
         for document, lines in summaries:
-            yield from self._say(f"{'' if not self._text else chr(10)}Main points of {document.name}\n")
+            yield from self._say(f"{chr(10) if self._assembled.text else ''}Main points of {document.name}\n")
             for heading, said in _under_headings(lines):
                 yield from self._say(f"\n{heading}\n" if heading else "\n")
                 for line in said:
-                    citation = self._cited(line, by_number[next(left)])
-                    citations.append(citation)
-                    yield from self._say(f"- {line.sentence.text} [{citation.number}]\n")
-                    yield CitationEvent(citation)
-        yield self._done(tuple(citations), "stop")
+                    yield from self._quoted(line.sentence, passages[next(left) - 1])
+        yield self._assembled.done("none", None)
 
     def _lines(self, document: Document, stage: str) -> Generator[ProgressEvent, None, list[Line]]:
         index = self._index()
@@ -155,35 +142,11 @@ class Summary:
         return RetrievalEvent(f"Summarise {names}", tuple(passages), self._clock.retrieval_s, approach=approach)
 
     def _say(self, text: str) -> Iterator[AnswerEvent]:
-        self._text += text
-        yield from self._clock.timed([TokenEvent(text)])
+        return self._assembled.say(text)
 
-    def _cited(self, line: Line, passage: Passage) -> Citation:
-        """The citation of a line that is about to be said."""
-        sentence = line.sentence
-        start = len(self._text) + len("- ")
-        first, last = max(sentence.start, passage.start), min(sentence.end, passage.end)
-        within = (first - passage.start, last - passage.start)
-        return Citation(
-            number=passage.number,
-            origin="quote",
-            answer_start=start,
-            answer_end=start + len(sentence.text),
-            quote=passage.text[within[0] : within[1]],
-            quote_start=first,
-            quote_end=last,
-            support=1.0,
-            verified=True,
-            document_id=passage.document_id,
-            document_name=passage.document_name,
-            pages=passage.pages,
-            passage_start=within[0],
-            passage_end=within[1],
-        )
-
-    def _done(self, citations: tuple[Citation, ...], reason: str) -> DoneEvent:
-        cost = self._clock.cost("none", None)
-        return DoneEvent(self._text, answered=bool(self._text), finish_reason=reason, citations=citations, cost=cost)
+    def _quoted(self, sentence: Sentence, passage: Passage) -> Iterator[AnswerEvent]:
+        citation = verbatim(passage, sentence.start, sentence.end, (2, 2 + len(sentence.text)), "quote")
+        return self._assembled.say(f"- {sentence.text} [{passage.number}]\n", [citation])
 
 
 def _spread(sentences: list[Sentence]) -> list[Sentence]:

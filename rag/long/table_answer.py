@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from rag.long.assembled import verbatim
 from rag.long.table_question import GENERIC, TableQuestion, Wanted, header_terms
 from rag.long.values import quantity_of, written
 
 if TYPE_CHECKING:
+    from rag.events import Citation, Passage
     from rag.long.columns import Columns
     from rag.long.grid import Row
     from rag.long.values import Value
@@ -37,6 +39,13 @@ class Line:
     row: Row
     value: str = ""
     quantity: Value | None = None
+
+    def cited(self, passage: Passage, *, bullet: bool) -> tuple[str, Citation]:
+        """The line as an answer has it, and its citation of the row."""
+        lead, end = ("- ", "\n") if bullet else ("", "")
+        said = (len(lead), len(lead) + len(self.text))
+        citation = verbatim(passage, self.row.start, self.row.end, said, "table")
+        return f"{lead}{self.text} [{passage.number}]{end}", citation
 
 
 @dataclass(frozen=True, slots=True)
