@@ -6,12 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.app import Rag
 from rag.config import load_settings
 from rag.events import CitationEvent, DoneEvent, Passage, RetrievalEvent, TokenEvent
+from rag.prompt import as_read
 from rag.quote import Fragment, QuoteStream, fragments_of
 from serving.quotes.form import QuoteForm
 from serving.runtime import Prompt, PromptPassage
@@ -133,6 +134,7 @@ def test_nothing_is_shown_of_what_is_no_quotation(said: str) -> None:
     assert run([said]).answer == ""
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_whatever_is_quoted_stands_in_the_passages(data: st.DataObject) -> None:
     state, said = QuoteForm([fragment.quotable for fragment in FRAGMENTS]).start, bytearray()
@@ -149,7 +151,7 @@ def test_whatever_is_quoted_stands_in_the_passages(data: st.DataObject) -> None:
 
 
 def test_only_what_is_read_of_a_passage_is_quoted() -> None:
-    texts = [f"doc{each.number}.md\n{each.text}\n" for each in PASSAGES]
+    texts = [f"doc{each.number}.md\n{as_read(each.text)}\n" for each in PASSAGES]
     kept = ((0, 8), (8 + FRANCE.index("France gave"), len(texts[0])))
     read = [PromptPassage(texts[0], kept=kept), PromptPassage(texts[1], kept=((0, 8),)), PromptPassage(texts[2])]
     fragments = fragments_of(Prompt("", tuple(reversed(read)), ""), PASSAGES)
