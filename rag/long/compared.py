@@ -10,7 +10,7 @@ from rag.cite import sentence_spans, without_markers
 from rag.long.asked import marked
 from rag.long.from_tables import numbered
 from rag.long.table_question import Wanted
-from rag.long.values import difference, values_in
+from rag.long.values import difference, is_exactly, values_in
 from rag.terms import terms
 
 if TYPE_CHECKING:
@@ -133,10 +133,12 @@ class Compared:
 
 
 def _verified_value(text: str, citations: Sequence[Citation]) -> Value | None:
-    """The one number that a text comes to, if all that it cites holds it."""
+    """The one number that a text comes to, if all that it cites holds it, and as no more than that."""
     values = set(values_in(without_markers(text)))
-    is_verified = bool(citations) and all(citation.verified for citation in citations)
-    return values.pop() if len(values) == 1 and is_verified else None
+    if len(values) != 1 or not citations or not all(citation.verified for citation in citations):
+        return None
+    value = values.pop()
+    return value if all(is_exactly(value, citation.quote) for citation in citations) else None
 
 
 def speaks_of_both(sides: tuple[str, str], passages: Sequence[Passage]) -> bool:

@@ -22,6 +22,14 @@ _IN_TEXT = (
 _ANY = re.compile(
     rf"(?:[£€$]|\b(?:GBP|EUR|USD)) ?{_NUMBER}|(?<![\w.,-]){_NUMBER}(?: ?(?:{_IN_TEXT})(?!\w))?",
 )
+_GOES_ON = re.compile(
+    r"\s*(?:an?\s+\w|per\b|each\b|every\b|/|to\b|or\b|and\s+\d|[-–]\s*\d|plus\b|more\b|less\b)", re.IGNORECASE
+)
+_HEDGED = re.compile(
+    r"\b(?:about|around|roughly|nearly|almost|some|up to|at least|at most|more than|less than|over|under|from|between|"
+    r"between \S+ and|not|another|to)\s*$",
+    re.IGNORECASE,
+)
 _UNITS = {
     "day": "days",
     "week": "weeks",
@@ -83,6 +91,14 @@ def quantity_of(cell: str, column: str) -> Value | None:
 def values_in(text: str) -> list[Value]:
     """All numbers with their units in a text, in order."""
     return [value for found in _ANY.finditer(text) if (value := value_of(found[0])) is not None]
+
+
+def is_exactly(value: Value, text: str) -> bool:
+    """Whether a text holds a value, and neither as a rate ("£9 a day"), nor as an end of a range, nor roughly."""
+    found = [match for match in _ANY.finditer(text) if value_of(match[0]) == value]
+    return bool(found) and not any(
+        _GOES_ON.match(text, match.end()) or _HEDGED.search(text[: match.start()]) for match in found
+    )
 
 
 def written(number: Decimal, unit: str, decimals: int) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import pytest
-
 from rag.app import Rag
 from rag.clock import Clock
 from rag.events import AnswerEvent, DoneEvent, RetrievalEvent, TokenEvent
@@ -14,8 +12,17 @@ from rag.long.apart import Asker
 from rag.long.compared import speaks_of_both
 
 
-def _asked(rag: Rag, question: str, **more: object) -> tuple[RetrievalEvent, DoneEvent]:
-    events: list[AnswerEvent] = list(rag.ask(question, **{"max_new_tokens": 8, **more}))
+def _asked(
+    rag: Rag,
+    question: str,
+    *,
+    max_new_tokens: int | None = 8,
+    quote: bool | None = None,
+    target_ttft_s: float | None = None,
+) -> tuple[RetrievalEvent, DoneEvent]:
+    events: list[AnswerEvent] = list(
+        rag.ask(question, max_new_tokens=max_new_tokens, quote=quote, target_ttft_s=target_ttft_s)
+    )
     done = events[-1]
     retrieval = next(event for event in events if isinstance(event, RetrievalEvent))
     assert isinstance(done, DoneEvent)
@@ -50,10 +57,10 @@ def test_a_counted_number_is_not_cited_but_what_was_counted_is(opened: Rag) -> N
     assert all(citation.verified for citation in done.citations)
 
 
-@pytest.mark.parametrize("more", [{"quote": True}, {"target_ttft_s": 30.0}])
-def test_quotes_and_answers_in_time_are_made_as_ever(opened: Rag, more: dict[str, object]) -> None:
-    retrieval, _ = _asked(opened, "What does the desiccant cartridge cost?", **more)
-    assert retrieval.approach is None
+def test_quotes_and_answers_in_time_are_made_as_ever(opened: Rag) -> None:
+    question = "What does the desiccant cartridge cost?"
+    assert _asked(opened, question, quote=True)[0].approach is None
+    assert _asked(opened, question, target_ttft_s=30.0)[0].approach is None
 
 
 def test_an_ordinary_question_is_answered_from_its_passages(opened: Rag) -> None:

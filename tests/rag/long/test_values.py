@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.long.values import difference, quantity_of, value_of, values_in
+from rag.long.values import difference, is_exactly, quantity_of, value_of, values_in
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,23 @@ def test_a_column_may_name_the_unit_of_its_cells() -> None:
 def test_values_are_found_in_a_sentence() -> None:
     found = values_in("It costs £1,480.00 and is covered for 24 months; model MG3-00 weighs 1.3 kg.")
     assert [str(value) for value in found] == ["£1,480.00", "24 months", "1.3 kg"]
+
+
+@pytest.mark.parametrize(
+    ("text", "exactly"),
+    [
+        ("The inspection costs £9.", True),
+        ("It costs £9, and the sum is taken off the bill.", True),
+        ("Parts cost £9 as in the list", True),
+        ("after that it costs £9 a day", False),
+        ("it costs £9 per day", False),
+        ("from £9 to £12", False),
+        ("about £9", False),
+        ("up to £9", False),
+        ("it costs £90", False),
+    ],
+)
+def test_a_rate_a_range_or_a_rough_number_is_not_exactly_it(text: str, exactly: bool) -> None:
+    value = value_of("£9")
+    assert value is not None
+    assert is_exactly(value, text) is exactly
