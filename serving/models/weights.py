@@ -58,6 +58,10 @@ class OriginalSource(WeightSource, Protocol):
         """In how many bits `grouped` gives a matrix that is asked for in so many."""
         ...
 
+    def own_groups(self, name: str) -> GroupedWeight | None:
+        """A matrix as its file holds it, if that is in groups of 4 bits."""
+        ...
+
 
 class SafetensorsSource:
     """A safetensors file, or the several of a Hugging Face folder."""
@@ -107,6 +111,10 @@ class SafetensorsSource:
         """See `OriginalSource`."""
         return 8 if name in _IN_8_BITS_AT_LEAST else bits
 
+    def own_groups(self, name: str) -> GroupedWeight | None:  # noqa: ARG002 - the protocol's
+        """See `OriginalSource`."""
+        return None
+
     def _quantized(self, name: str, shape: tuple[int, int], bits: int) -> GroupedWeight:
         return quantize_groups(self.tensor(name, shape), self.bits_of(name, bits))
 
@@ -148,6 +156,13 @@ class GgufSource:
         """See `OriginalSource`."""
         return self._bits(self._stored(name), bits)
 
+    def own_groups(self, name: str) -> GroupedWeight | None:
+        """See `OriginalSource`."""
+        from serving.models.repack import KINDS_OF_4_BITS
+
+        stored = self._stored(name)
+        return self._repacked(name, stored) if stored.tensor_type in KINDS_OF_4_BITS else None
+
     def check(self) -> None:
         """Compares the shapes of all matrices with the configuration, before anything is made of its numbers.
 
@@ -176,15 +191,20 @@ class GgufSource:
         return total / max(sum(sizes), 1.0)
 
     def _grouped(self, name: str, shape: tuple[int, int], bits: int) -> GroupedWeight:
-        from serving.models.repack import can_repack, repack
+        from serving.models.repack import can_repack
 
         stored = self._stored(name)
         kind, wanted = stored.tensor_type, self._bits(stored, bits)
         if not can_repack(kind, wanted):
             return quantize_groups(self.tensor(name, shape), wanted)
         _check_shape(name, _shape(stored), shape)
-        weight = repack(stored.data, kind).mapped(lambda rows: self._in_halves(name, rows))
+        weight = self._repacked(name, stored)
         return weight.in_8_bits() if wanted == 8 else weight  # noqa: PLR2004
+
+    def _repacked(self, name: str, stored: ReaderTensor) -> GroupedWeight:
+        from serving.models.repack import repack
+
+        return repack(stored.data, stored.tensor_type).mapped(lambda rows: self._in_halves(name, rows))
 
     def _bits(self, stored: ReaderTensor, bits: int) -> int:
         """In how many bits a tensor is given. Of a file in 4 bits, what was found worth more stays so."""

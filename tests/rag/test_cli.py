@@ -250,10 +250,11 @@ def test_states_are_computed_at_ingest_shown_and_cleared(model_home: Path, tmp_p
     events = [json.loads(line) for line in run(model_home, "states", "compute", "--json").stdout.splitlines()]
     assert [event["type"] for event in events] == ["states_progress", "states_done"]
     assert (events[-1]["num_kept"], events[-1]["num_computed"]) == (1, 0)
+    run(model_home, "config", "set", "repair_tokens", "12")
     shown = run(model_home, "states", "show").stdout
     assert shown.startswith("states  1 passages, ")
     assert "default: of 1 documents" in shown
-    assert "first 16 tokens repaired" in shown
+    assert "first 12 tokens repaired" in shown
     assert "states  1 passages, " in run(model_home, "status").stdout
     assert json.loads(run(model_home, "status", "--json").stdout)["states"]["disk_entries"] == 1
     assert run(model_home, "states", "clear", "-c", "other").stdout == "deleted the states of 0 documents\n"

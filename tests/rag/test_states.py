@@ -84,7 +84,7 @@ def test_passages_are_read_once_and_reused_in_new_company_and_after_a_restart(ha
         again = ask(rag, "How much is a berth in the harbour of Lindesund?", top_k=3)
     assert first.prompt_tokens == first.cached_tokens + first.repaired_tokens + first.computed_tokens
     assert again.cached_tokens > first.cached_tokens
-    with harbour.open() as rag:
+    with harbour.open(repair_tokens=16) as rag:
         rag.warm_up()
         restarted = ask(rag, "When does the ferry from Lindesund to Kelder leave?", top_k=3)
         assert rag.states.stats().loaded_bytes > 0
@@ -304,15 +304,16 @@ def test_no_model_is_loaded_to_prefetch(harbour: Harbour) -> None:
 @pytest.mark.parametrize(
     ("settings", "fewest", "most"),
     [
-        ({}, 32, 32),  # 16 of each passage behind the first
-        ({"repair_tokens": 5}, 10, 10),
+        ({"repair_tokens": 16}, 32, 32),  # of each passage behind the first
         ({"repair_tokens": 0}, 0, 0),
         ({"repair_tokens": 0, "repair_share": 0.5}, 20, 40),
-        ({"reuse": {"SmolLM2-135M-Instruct.Q4_1": ReuseChoice(3)}}, 6, 6),
+        ({"reuse": ReuseChoice(3)}, 6, 6),
     ],
 )
 def test_as_many_tokens_are_repaired_as_is_set(ferry: Rag, settings: dict[str, object], fewest: int, most: int) -> None:
     before = ferry.settings
+    if "reuse" in settings:
+        settings = {"reuse": {ferry.model.name: settings["reuse"]}}
     ferry.settings = before.model_copy(update=settings)
     try:
         cost = ask(ferry, "Who is the lighthouse keeper of Lindesund?", top_k=3)

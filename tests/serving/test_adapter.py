@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from serving.engine.batch import logits_of
-from serving.engine.grouped import quantize_groups
+from serving.engine.grouped import GroupedWeight, quantize_groups
 from serving.engine.layout import head_matrix, layer_layout
 from serving.engine.quantize import WeightFormat
 from serving.errors import ModelFormatError, ModelNotFoundError
@@ -127,27 +127,44 @@ def test_logits_are_those_of_weights_merged_by_hand(
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_matrices_of_a_gguf_are_merged_as_floats_and_rounded_once_to_the_bits_that_they_had(
-    tiny: Any, gguf_writer: Any, tmp_path: Path, bits: int
-) -> None:
-    model = tiny("llama", num_hidden_layers=1)
-    finer = {"attn_q": "Q8_0"} if bits == 8 else {}
-    path = gguf_writer(model, tmp_path / "tiny.gguf", kind="Q4_1", kinds=finer)
-    plain = open_tiny(model, path=path)
+def test_matrices_are_merged_as_floats_and_rounded_once(llama: Any, tmp_path: Path, bits: int) -> None:
+    plain = open_tiny(llama)
     queries, values = (f"model.layers.0.self_attn.{name}_proj" for name in "qv")
     parts = parts_of({queries: matrices_of(plain)[queries]})
-    opened = open_tiny(model, write_adapter(tmp_path / "reader", parts), path)
-    merge_by_hand(model.reference, parts)
-    weights = dict(model.reference.named_parameters())
+    opened = open_tiny(llama, write_adapter(tmp_path / "reader", parts))
+    merge_by_hand(llama.reference, parts)
+    weights = dict(llama.reference.named_parameters())
     rows, columns = weights[f"{queries}.weight"].shape
-    changed = open_weights(opened, WeightFormat.INT4).grouped([(f"{queries}.weight", rows)], columns, 4)
+    weight_format = WeightFormat.INT4 if bits == 4 else WeightFormat.INT8
+    changed = open_weights(opened, weight_format).grouped([(f"{queries}.weight", rows)], columns, bits)
     expected = quantize_groups(weights[f"{queries}.weight"].detach(), bits)
-    assert changed.bits == bits
     assert_close(changed.dequantize(), expected.dequantize())
     untouched = [(f"{values}.weight", len(weights[f"{values}.weight"]))]
-    kept = [open_weights(each, WeightFormat.INT4).grouped(untouched, columns, 4) for each in (opened, plain)]
-    assert torch.equal(kept[0].values, kept[1].values)
-    assert torch.equal(kept[0].scales, kept[1].scales)
+    kept = [open_weights(each, weight_format).grouped(untouched, columns, bits) for each in (opened, plain)]
+    assert torch.equal(kept[0].dequantize(), kept[1].dequantize())
+
+
+def test_small_changes_of_weights_that_are_in_4_bits_already_are_kept_on_average(
+    tiny: Any, gguf_writer: Any, tmp_path: Path
+) -> None:
+    model = tiny("llama", num_hidden_layers=1, intermediate_size=512)
+    path = gguf_writer(model, tmp_path / "tiny.gguf", kind="Q4_1")
+    down = [("model.layers.0.mlp.down_proj.weight", 64)]
+    before = open_weights(open_tiny(model, path=path), WeightFormat.INT4).grouped(down, 512, 4)
+    step = float(before.scales.mean())
+    signs = torch.randn(1, 512, generator=torch.Generator().manual_seed(1)).sign()
+    module = down[0][0].removesuffix(".weight")
+    parts = {f"{module}.lora_A.weight": signs, f"{module}.lora_B.weight": torch.full((64, 1), step / 40)}
+    opened = open_tiny(model, write_adapter(tmp_path / "reader", parts, r=1, lora_alpha=1), path)
+    merged, again = (open_weights(opened, WeightFormat.INT4).grouped(down, 512, 4) for _ in range(2))
+    assert torch.equal(again.values, merged.values)
+
+    def kept(weight: GroupedWeight) -> float:
+        return float(((weight.dequantize() - before.dequantize()) * signs).mean()) / (step / 40)
+
+    assert merged.bits == 4
+    assert kept(merged) == pytest.approx(1, abs=0.15)
+    assert kept(quantize_groups(before.dequantize() + signs * step / 40, 4)) < 0.2  # to the nearest
 
 
 @pytest.mark.parametrize(
