@@ -61,7 +61,12 @@ class CitationStream:
         self.repeats = False
 
     def push(self, text: str) -> Iterator[TokenEvent | CitationEvent]:
-        """Takes a piece of the answer, and gives what can be shown after it."""
+        """Takes a piece of the answer, and gives what can be shown after it.
+
+        Models begin an answer with a space, as its first word then is the token that it is in the passage.
+        """
+        if not (self.answer or self._begun or self._held):
+            text = text.lstrip()
         ready, self._held = _split_unfinished(self._held + text)
         yield from self._show_news(ready)
 

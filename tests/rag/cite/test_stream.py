@@ -160,3 +160,9 @@ def test_sentences_cover_all_text_in_order(text: str) -> None:
     spans = sentence_spans(text)
     assert "".join("".join(text[a:b].split()) for a, b in spans) == "".join(text.split())
     assert all(first[1] <= second[0] for first, second in pairwise(spans))
+
+
+def test_a_space_that_an_answer_begins_with_is_not_shown() -> None:
+    shown, citations, _ = run([" ", " Every", " 14 months [1]."])
+    assert shown == "Every 14 months [1]."
+    assert citations[0].number == 1
