@@ -72,14 +72,24 @@ class LessonEncoder:
 
     Args:
         end_ids: the tokens at which the engine ends an answer.
+        decline: the answer to what passages do not answer, which is encoded as it is. Others get a space before them,
+            where a word is another token without one: the first word is then the token that it is in the passage,
+            and need not be spelt anew.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate, end_ids: tuple[int, ...], max_position: int
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate,
+        end_ids: tuple[int, ...],
+        max_position: int,
+        decline: str | None = None,
     ) -> None:
         self._tokenizer = tokenizer
         self._template = template
         self._max_position = max_position
+        self._decline = decline
+        self._space = "" if tokenizer.encode("a the")[-1:] == tokenizer.encode("the") else " "
         self.end_id = _end_of_turn(tokenizer, template, end_ids)
         self._frame = lru_cache(maxsize=16)(self._frame_once)
 
@@ -114,13 +124,14 @@ class LessonEncoder:
         return EncodedPart(token_ids, is_passage, tuple(chain.from_iterable(range(*r) for r in ranges)))
 
     def _exchange(self, exchange: Exchange, after: tuple[int, ...]) -> EncodedExchange:
-        answer = self._tokenizer.encode(exchange.answer)
-        offsets = [*self._tokenizer.token_offsets(exchange.answer), len(exchange.answer)]
+        text = exchange.answer if exchange.answer == self._decline else self._space + exchange.answer.lstrip()
+        answer = self._tokenizer.encode(text)
+        offsets = [*self._tokenizer.token_offsets(text), len(text)]
         numbers = tuple(
             place
             for place in range(len(answer))
-            if exchange.answer[offsets[place] : offsets[place + 1]].strip().isdigit()
-            and exchange.answer[: offsets[place]].rstrip("0123456789").endswith("[")
+            if text[offsets[place] : offsets[place + 1]].strip().isdigit()
+            and text[: offsets[place]].rstrip("0123456789").endswith("[")
         )
         question = self._tokenizer.encode(exchange.question)
         return EncodedExchange((*question, *after), (*answer, self.end_id), exchange.weight, numbers)

@@ -103,7 +103,7 @@ def tune(
         )
     if not material.lessons:
         raise InvalidRequestError("there are no lessons to learn from")
-    encoder = encoder_of(model)
+    encoder = encoder_of(model, material.decline)
     lessons = [encoder.encode(lesson) for lesson in material.lessons]
     held_out = [encoder.encode(lesson) for lesson in material.held_out]
     report(f"{_size(lessons)} to learn from, {_size(held_out)} held out")
@@ -120,11 +120,12 @@ def tune(
     return score
 
 
-def encoder_of(model: PreparedModel) -> LessonEncoder:
+def encoder_of(model: PreparedModel, decline: str | None = None) -> LessonEncoder:
     """Encodes lessons as the model's runtime encodes prompts."""
     texts = model.tokenizer_config()
     template = ChatTemplate(texts.get("chat_template"), texts.get("bos_token"), texts.get("eos_token"))
-    return LessonEncoder(load_tokenizer(model), template, model.config.eos_token_ids, model.config.max_position)
+    config = model.config
+    return LessonEncoder(load_tokenizer(model), template, config.eos_token_ids, config.max_position, decline)
 
 
 def num_workers(device: str) -> int:

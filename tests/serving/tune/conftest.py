@@ -42,7 +42,7 @@ class TinyTuned:
         shape = LoraShape(rank, 2.0 * rank)
         self.opened = opened
         self.model = TunedModel(opened.config, source, shape, torch.float32, torch.device("cpu"), seed)
-        self.encoder: LessonEncoder = encoder_of(opened)
+        self.encoder: LessonEncoder = encoder_of(opened, "[0]")
 
     def shake(self, size: float = 0.3) -> TinyTuned:
         """Has the adapter do something."""
