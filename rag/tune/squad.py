@@ -117,22 +117,23 @@ class _Shelf:
         impossible = [question for paragraph in paragraphs for question in paragraph.unanswered]
         drawn.shuffle(impossible)
         found = impossible[: max(round(wanted * _IMPOSSIBLE), min(len(impossible), _MIN_IMPOSSIBLE))]
+        in_sight = _InSight(sources)
         if other is not None and wanted > len(found) and drawn.random() < 1 / 2:
-            found += [question for question in other.questions(drawn, 1) if not _answered_in(question, other, sources)]
-        nearest = self._nearest(group, sources, 2 * wanted)
+            found += [question for question, answer in other.questions(drawn, 1) if not in_sight.holds(answer)]
+        nearest = self._nearest(group, in_sight, 2 * wanted)
         drawn.shuffle(nearest)
         found += nearest[: max(0, wanted - len(found))]
         return found or impossible[:wanted]
 
-    def questions(self, drawn: random.Random, count: int) -> list[str]:
-        """Some of the questions that its paragraphs answer."""
-        return [question for question, _ in drawn.sample(self._asked, min(count, len(self._asked)))]
+    def questions(self, drawn: random.Random, count: int) -> list[tuple[str, str]]:
+        """Some of the questions that its paragraphs answer, with the answers."""
+        drawn_ones = drawn.sample(self._asked, min(count, len(self._asked)))
+        return [(question, self._answer(question, place)) for question, place in drawn_ones]
 
-    def answer(self, question: str) -> str:
-        """What its paragraphs answer to one of its questions."""
-        return next(one.answers[question] for one in self.topic.paragraphs if question in one.answers)
+    def _answer(self, question: str, place: int) -> str:
+        return self.topic.paragraphs[place].answers[question]
 
-    def _nearest(self, group: list[int], sources: list[Source], count: int) -> list[str]:
+    def _nearest(self, group: list[int], in_sight: _InSight, count: int) -> list[str]:
         """Questions of the other paragraphs that come nearest to these, and whose answers do not stand in them."""
         if not self._asked:
             return []
@@ -144,7 +145,7 @@ class _Shelf:
             question, place = self._asked[row]
             if scores[row] < 0:
                 break
-            if place not in group and not _answered_in(question, self, sources):
+            if place not in group and not in_sight.holds(self._answer(question, place)):
                 found.append(question)
                 if len(found) == count:
                     break
@@ -159,14 +160,16 @@ class _Shelf:
         return means
 
 
-def _answered_in(question: str, shelf: _Shelf, sources: Sequence[Source]) -> bool:
-    """Whether an answer stands in a source, or so many of its words that it may be said there in others."""
-    answer = shelf.answer(question)
-    wanted = set(terms(answer))
-    return any(
-        answer.casefold() in source.text.casefold() or 2 * len(wanted & set(terms(source.text))) >= len(wanted)
-        for source in sources
-    )
+class _InSight:
+    """Tells whether an answer stands in one of some sources, or so many of its words that it may be said there."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._texts = [(source.text.casefold(), set(terms(source.text))) for source in sources]
+
+    def holds(self, answer: str) -> bool:
+        """Whether a question with this answer may be answered by the sources."""
+        plain, wanted = answer.casefold(), set(terms(answer))
+        return any(plain in text or 2 * len(wanted & there) >= len(wanted) for text, there in self._texts)
 
 
 def _maybe_cut(text: str, drawn: random.Random) -> str:
