@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rag.asking import as_served
 from rag.load import ask_settings
 from rag.prompt import MODEL_DECLINES, build_prompt
 from rag.reply import Reply
@@ -59,7 +60,7 @@ class Asking:
     def judged(self, question: str, out: Collection[str] = ()) -> Judged | None:
         """What the model says to the passages that are found; None where there are none."""
         rag, collection = self._rag, self._collection
-        settings = ask_settings(rag.settings, collection)
+        settings = as_served(rag, question, ask_settings(rag.settings, collection))
         found = rag.retriever.retrieve(question, collection, settings.top_k + self._beyond(out))
         passages = _numbered(found, settings.top_k, out)
         if not passages:
