@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _DISTINCT = 0.7  # share of a column's cells that differ, where it says what a row is about
 _TELLING = re.compile(r"[^\W\d]{3}")  # a code such as MG3-00-01 or E38 says little by itself
+_TOTAL = re.compile(r"^(?:grand |sub-?)?(?:total|sum|average|mean|median|overall|all)\b", re.IGNORECASE)
 _NUMBERED = re.compile(r"^tab(?:le|\.)?\s*[\d.]+[.:]?\s*", re.IGNORECASE)
 _HEAD_END = re.compile(r"[,;:(]|\b(?:and|of|for|in|with|that|which|to|from|by|on|at)\b", re.IGNORECASE)
 
@@ -38,6 +39,12 @@ class Columns:
     def labels(self) -> list[int]:
         """Columns that say what a row is about: words, seldom the same twice."""
         return [place for place in range(len(self.table.columns)) if self._is_label(place)]
+
+    @cached_property
+    def has_totals(self) -> bool:
+        """Whether some row says something of others, so that rows must not be counted, added up or compared."""
+        first = (next((cell for cell in row.cells if cell), "") for row in self.table.rows)
+        return any(_TOTAL.match(cell) for cell in first)
 
     @cached_property
     def all_terms(self) -> frozenset[str]:

@@ -57,9 +57,8 @@ class Tables:
             for document, columns in self._tables(passages)
             if (answer := table_answer(asked, columns)) is not None
         ]
-        said = {tuple(line.value for line in each.answer.lines) for each in found}
-        agree = asked.wanted is Wanted.CELL and len(said) == 1
-        return found[0] if len(found) == 1 or agree else None
+        said = {(each.answer.conclusion, *(line.text for line in each.answer.lines)) for each in found}
+        return found[0] if len(said) == 1 else None
 
     def passages(self, document: Document, rows: Sequence[Row], found: Sequence[Passage]) -> list[Passage]:
         """The passages that rows stand in, one for each row, not yet numbered."""

@@ -100,10 +100,17 @@ def _from_grid(lines: Sequence[tuple[str, int]]) -> Table | None:
     if len(lines) < 3 or not _RULER.match(lines[1][0]):  # noqa: PLR2004 - header, ruler, and a row
         return None
     columns = _cells(lines[0][0])
+    if len(set(columns)) < len(columns) or not _name_columns(columns):
+        return None
     rows = [Row(_cells(line), start, start + len(line)) for line, start in lines[2:]]
     if any(len(row.cells) != len(columns) for row in rows):
         return None
     return Table(columns, tuple(rows))
+
+
+def _name_columns(columns: Sequence[str]) -> bool:
+    """Whether most of them say something in words, as a first row of data hardly does."""
+    return 2 * sum(any(map(str.isalpha, name)) for name in columns) > len(columns)
 
 
 def _cells(line: str) -> tuple[str, ...]:

@@ -64,9 +64,11 @@ class TableAnswer:
 
 def table_answer(question: TableQuestion, columns: Columns) -> TableAnswer | None:
     """The answer of one table to a question; None where it has none, or more than one."""
+    if question.wanted is Wanted.CELL:
+        return _cell(question, columns)
+    if columns.has_totals:
+        return None
     match question.wanted:
-        case Wanted.CELL:
-            return _cell(question, columns)
         case Wanted.LARGEST | Wanted.SMALLEST:
             return _extreme(question, columns)
         case Wanted.SUM:

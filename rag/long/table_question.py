@@ -55,7 +55,7 @@ GENERIC = frozenset(
     stem(word)
     for word in "part item product thing one row entry table list catalogue article kind available buy order get need "
     "according currently give show name tell enumerate please find have there say says total sum altogether "
-    "combined add number many much exactly value unit appear occur display happen apply".split()
+    "combined add number many much exactly value unit call called appear occur display happen apply".split()
 )
 
 

@@ -35,6 +35,20 @@ Table 1. Crates in the shed
 | Ada | 2019 | 10 EUR |
 | Bo | 2020 | 300 NOK |
 """
+TOTALS = """| Month | Cost |
+| --- | --- |
+| May | 10 |
+| June | 30 |
+| Total | 40 |
+
+| Duck | Duck |
+| --- | --- |
+| Wood | Grey |
+
+| 47 | 2 |
+| --- | --- |
+| 38 | 1 |
+"""
 LONG = "name,colour,price_gbp\n" + "\n".join(f"Item {n} kind {n % 3},c{n % 4},{n}.50" for n in range(1, 90))
 
 
@@ -42,6 +56,8 @@ LONG = "name,colour,price_gbp\n" + "\n".join(f"Item {n} kind {n % 3},c{n % 4},{n
 def _columns(name: str) -> tuple[Columns, ...]:
     if name == "crates.md":
         elements = extract_markdown(CRATES.encode()).elements
+    elif name == "totals.md":
+        elements = extract_markdown(TOTALS.encode()).elements
     elif name == "long.csv":
         elements = extract_csv(LONG.encode()).elements
     else:
@@ -181,3 +197,10 @@ def test_what_cannot_be_compared_is_not(question: str) -> None:
 def test_a_question_that_too_many_rows_fit_is_not_answered() -> None:
     assert _answers("long.csv", "What is the price of kind 1?") == []
     assert len(_answers("long.csv", "What is the price of item 7 kind 1?")) == 1
+
+
+def test_rows_that_sum_up_others_are_read_but_never_counted_in() -> None:
+    assert len(_columns("totals.md")) == 1  # the others have no columns to ask for
+    assert [line.value for line in _answers("totals.md", "What is the cost in May?")[0].lines] == ["10"]
+    for question in ("Which month has the highest cost?", "What is the total cost?", "How many months are there?"):
+        assert _answers("totals.md", question) == []
