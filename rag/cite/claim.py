@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
+from rag.cite.facts import facts
 from rag.cite.sentences import plain
 from rag.terms import placed, terms
 
@@ -68,7 +69,11 @@ class Claim:
         return [match.span() for match in re.finditer(pattern, text, re.IGNORECASE)]
 
     def stretch_in(self, text: str, start: int, end: int) -> tuple[int, int]:
-        """From the first to the last of its own terms in a part of a text; all of that part if there are none."""
-        wanted = self.news or self.terms
-        there = [(first, last) for term, first, last in placed(text[start:end]) if term in wanted]
+        """From the first to the last of its terms and numbers in a part of a text; all of it if there are none."""
+        part, values = text[start:end], facts(self.said)
+        there = [
+            (first, last)
+            for term, first, last in placed(part)
+            if term in self.terms or (values and facts(part[first:last]) & values)
+        ]
         return (start + there[0][0], start + there[-1][1]) if there else (start, end)

@@ -8,7 +8,7 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from rag.cite.bearing import BY_TEXT, WITH_VECTORS, Signs, signs
-from rag.cite.facts import missing_facts
+from rag.cite.facts import facts, missing_facts
 from rag.cite.surroundings import Surroundings
 from rag.terms import terms, weighted_share
 
@@ -26,6 +26,8 @@ TermWeights = Callable[[Iterable[str]], dict[str, float]]
 MIN_SHARE = 0.6  # of what a bare answer says, in the sentence
 MIN_STATED = 0.8  # of what a statement says
 MIN_ENTAILMENT = 0.5
+_ROUNDING = 1e-9
+_MOST_STRETCHED = 1.5  # times as long as an answer is the text that says it in other words or another order
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +104,19 @@ class Supporter:
         spans = claim.places_in(passage.text)
         if not spans:
             loose = _best_span(claim, passage, weights, around.sentences)
-            if loose.news_share < MIN_SHARE or not loose.is_there:
+            span = claim.stretch_in(passage.text, loose.start, loose.end)
+            if min(loose.share, loose.news_share) < 1 - _ROUNDING or span[1] - span[0] > _MOST_STRETCHED * len(
+                claim.said
+            ):
                 return loose
-            spans = [claim.stretch_in(passage.text, loose.start, loose.end)]
+            spans = [span]
         place = max((around.at(*span) for span in spans), key=lambda place: place.rank)
         start, end = min(place.sentence[0], place.span[0]), max(place.sentence[1], place.span[1])
         found = _best_span(claim, passage, weights, [(start, end)])
         seen = signs(claim.said, self._question, place, around)
         judge = BY_TEXT if self._checks.closeness is None else WITH_VECTORS
         likely = judge.probability(seen)
-        verified = not found.missing and found.news_share >= MIN_SHARE and likely >= judge.threshold
+        verified = not found.missing and likely >= judge.threshold
         return replace(found, likely=likely, verified=verified, signs=seen)
 
     def _statement(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
@@ -139,11 +144,16 @@ def _best_span(claim: Claim, passage: Passage, weights: dict[str, float], spans:
     """The span that contains most of the claim's weighted terms."""
     headings = set(terms(_headings(passage)))
     given = (claim.terms - claim.news) & set(terms(passage.text)) | headings
+    counted = {term: said for term in claim.terms if (said := facts(term))}
     best = _NONE
     for span in spans:
-        there = set(terms(passage.text[slice(*span)])) | set(terms(_first_row(passage.text, span[0])))
+        text = f"{_first_row(passage.text, span[0])}\n{passage.text[slice(*span)]}"
+        there = set(terms(text))
+        if counted:  # eleven is there where 11 is
+            values = facts(text)
+            there |= {term for term, said in counted.items() if said <= values}
         share = weighted_share(set(claim.terms), there | given, weights)
-        if share > best.share + 1e-9 and claim.terms & there:
+        if share > best.share + _ROUNDING and claim.terms & there:
             best = Support(*span, share, weighted_share(set(claim.news), there | headings, weights))
     return replace(best, missing=_missing(claim, passage, (best.start, best.end)))
 

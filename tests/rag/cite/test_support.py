@@ -65,9 +65,13 @@ def test_without_token_vectors_words_decide(make_passage: Make) -> None:
 
 
 def test_an_answer_written_otherwise_is_found_in_its_place(make_passage: Make, checks: Checks) -> None:
-    crew = make_passage(1, "The Petrel sails with a crew of eleven. Its mast is 12 metres high.")
-    support = found("With how many men does the Petrel sail?", "a crew of 11", crew, checks)
-    assert (support.missing, support.end) == (frozenset(), len("The Petrel sails with a crew of eleven."))
+    crew = make_passage(1, "The Petrel sails with a crew of eleven. Its mast is 12 metres high. Dupont built it.")
+    for said in ("a crew of 11", "eleven"):
+        support = found("With what crew does the Petrel sail?", said, crew, checks)
+        assert support.verified
+        assert crew.text[support.start : support.end] == "The Petrel sails with a crew of eleven."
+    for said in ("a crew of 12", "a crew of eleven masts", "the crew of Dupont"):
+        assert not found("With what crew does the Petrel sail?", said, crew, checks).verified
 
 
 def test_the_first_row_of_a_table_and_headings_say_what_a_row_is_of(make_passage: Make) -> None:
