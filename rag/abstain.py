@@ -46,7 +46,7 @@ class Calibration:
     begins to decline, R the relevance of what was found.
 
     Attributes:
-        of_model: fingerprint of the model that it was fitted for.
+        of_model: fingerprint of the model that it was fitted for, or of its adapter.
         measured: what it was fitted to and what it declines there, for a person.
     """
 

@@ -159,7 +159,7 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(128, ge=1, le=32_768, description="longest answer, in tokens")
     answer_timeout_s: float | None = Field(None, gt=0, description="time after which an answer ends; none for no end")
     temperature: float = Field(0.0, ge=0, le=10, description="0 always takes the likeliest token")
-    repetition_penalty: float = Field(1.05, ge=0.1, le=10, description="above 1 discourages repetition")
+    repetition_penalty: float = Field(1.0, ge=0.1, le=10, description="above 1 discourages repetition")
     quote: bool = Field(False, description="answers consist of quotations, word for word as the documents have them")
 
     top_k: int = Field(3, ge=1, le=100, description="passages per question")
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
         return self.home / "reranker" / "head.safetensors"
 
     def calibration_file(self, fingerprint: str) -> Path:
-        """Where is kept what was measured of when a model, by its fingerprint, is to decline."""
+        """Where is kept what was measured of when a model is to decline, by its fingerprint or that of its adapter."""
         return self.home / "calibration" / f"{fingerprint[:16]}.json"
 
     @property

@@ -69,12 +69,17 @@ def _compare_prompts(model: PreparedModel) -> None:
 
 
 def load_calibration(model: PreparedModel, settings: Settings) -> Calibration | None:
-    """What was measured here of when a model is to decline, else what came with its adapter, if it is of this model."""
-    places = [settings.calibration_file(model.fingerprint)]
+    """What was measured here of when a model is to decline, else what came with its adapter; None if neither was."""
+    places = [settings.calibration_file(calibration_id(model))]
     if model.adapter is not None:
         places.append(model.adapter.folder / CALIBRATION_FILE)
     found = (Calibration.read(place) for place in places if place.is_file())
-    return next((calibration for calibration in found if calibration.of_model == model.fingerprint), None)
+    return next((calibration for calibration in found if calibration.of_model == calibration_id(model)), None)
+
+
+def calibration_id(model: PreparedModel) -> str:
+    """Fingerprint of what a calibration belongs to: of the adapter, in whatever format the weights below it are."""
+    return model.fingerprint if model.adapter is None else model.adapter.fingerprint
 
 
 def vector_settings(settings: Settings) -> VectorSettings:

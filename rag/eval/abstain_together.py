@@ -20,6 +20,7 @@ from rag.eval.logistic import area_under_curve, fit
 from rag.eval.retrieval.corpus import opened_corpus
 from rag.eval.retrieval.read import read_dataset
 from rag.eval.retrieval.run import CACHE_FOLDER, drawn
+from rag.load import calibration_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -109,7 +110,7 @@ def eval_together(settings: Settings, asked: TogetherEval, notify: Notify) -> tu
     machine = describe_machine()
     dataset = _only(read_dataset(asked.data), asked.only)
     with opened_corpus(dataset, settings, asked.cache or settings.home / CACHE_FOLDER, notify) as rag:
-        model, fingerprint = rag.runtime.name, rag.model.fingerprint
+        model, fingerprint = rag.runtime.name, calibration_id(rag.model)
         cases = judged_cases(rag, dataset, asked, notify)
     for kind in (ANSWERABLE, OWN):
         if (num := sum(case.kind == kind for case in cases)) < 2 * _FEWEST:

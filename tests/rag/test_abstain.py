@@ -17,7 +17,7 @@ from rag.config import load_settings
 from rag.conversation import Turn
 from rag.errors import RagError
 from rag.events import DoneEvent, RetrievalEvent, TokenEvent
-from rag.load import ask_settings
+from rag.load import ask_settings, calibration_id
 from rag.nearest import nearest
 from rag.prompt import NOT_ANSWERED
 from rag.reply import Reply
@@ -44,12 +44,12 @@ def harbour(make_home: Callable[[], Path], tmp_path_factory: pytest.TempPathFact
 @pytest.fixture
 def calibrated(harbour: Rag) -> Iterator[Callable[[Calibration], None]]:
     """Has the model decline by a calibration until the end of the test."""
-    file = harbour.settings.calibration_file(harbour.model.fingerprint)
+    file = harbour.settings.calibration_file(calibration_id(harbour.model))
     file.parent.mkdir(exist_ok=True)
 
     def calibrate(calibration: Calibration) -> None:
         harbour.opened.pop("calibration", None)
-        replace(calibration, of_model=harbour.model.fingerprint).write(file)
+        replace(calibration, of_model=calibration_id(harbour.model)).write(file)
 
     yield calibrate
     harbour.opened.pop("calibration", None)
@@ -98,7 +98,7 @@ def test_less_is_declined_the_more_relevant_what_was_found_is() -> None:
 
 
 def test_a_calibration_of_another_model_is_not_used(harbour: Rag) -> None:
-    file = harbour.settings.calibration_file(harbour.model.fingerprint)
+    file = harbour.settings.calibration_file(calibration_id(harbour.model))
     file.parent.mkdir(exist_ok=True)
     replace(ALWAYS, of_model="another").write(file)
     harbour.opened.pop("calibration", None)
@@ -107,6 +107,15 @@ def test_a_calibration_of_another_model_is_not_used(harbour: Rag) -> None:
     finally:
         harbour.opened.pop("calibration", None)
         file.unlink()
+
+
+def test_the_calibration_that_comes_with_the_bundled_adapter_is_of_that_adapter(harbour: Rag) -> None:
+    if harbour.model.adapter is None:
+        pytest.skip("no adapter is bundled")
+    calibration = harbour.calibration
+    assert calibration is not None, "fit it with `rag eval abstain --with-model`"
+    assert calibration.at_least(0.3) < calibration.at_least(0.99), "the less relevant, the sooner it declines"
+    assert calibration.measured["declined_%"]
 
 
 @pytest.mark.parametrize("content", ["no json", '{"own": 0.0, "relevance": 1.0, "bias": 0.0}', '{"weights": []}'])
