@@ -181,17 +181,23 @@ class Rag(Parts):
         self.sweep()  # when nobody waits for it
 
     def summarise(
-        self, documents: Sequence[Document], *, length: str = "medium", cancel: threading.Event | None = None
+        self,
+        documents: Sequence[Document],
+        *,
+        length: str = "medium",
+        own_words: bool = False,
+        cancel: threading.Event | None = None,
     ) -> Iterator[AnswerEvent]:
-        """What documents say in the main, in their own words; see `rag.long.summary`.
+        """What documents say in the main; see `rag.long.summary`.
 
         Args:
             length: one of `rag.long.summary.LENGTHS`.
+            own_words: the model puts into its words what it can, see `rag.long.rewriting`; else all is word for word.
             cancel: set it, from any thread, to end early.
         """
-        from rag.long.summary import Summary
+        from rag.long.summarised import summarised
 
-        yield from Summary(documents, length, lambda: self.index, lambda: self.embedder, cancel).events()
+        yield from summarised(self, documents, length, cancel, own_words=own_words)
 
     def remembers(
         self,

@@ -153,6 +153,9 @@ class SummaryRequest(Rendered):
     length: Literal["short", "medium", "long"] = Field(
         "medium", description="Of each document at most 5, 10 or 24 lines, and no more than a third of its sentences."
     )
+    own_words: bool = Field(
+        False, description="The model says it, where what it says can be verified; else all is word for word."
+    )
 
 
 class AskResponse(BaseModel):

@@ -87,7 +87,11 @@ def summarise(
         Literal["short", "medium", "long"],
         typer.Option("--length", "-l", help="At most 5, 10 or 24 lines of each document."),
     ] = "medium",
+    model: Model = None,
     *,
+    own_words: Annotated[
+        bool, typer.Option("--own-words", help="Have the model say it, where what it says can be verified.")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -97,11 +101,13 @@ def summarise(
 
     if len(documents) > MAX_DOCUMENTS:
         raise typer.BadParameter(f"at most {MAX_DOCUMENTS} documents are summarised at once")
-    with opened(ctx, json, quiet) as (rag, output):
+    with opened(ctx, json, quiet, model=model) as (rag, output):
         found = [rag.find(name, collection) for name in documents]
         view = AnswerView(output)
         with cancel_on_interrupt(output, "stopping; press Ctrl-C again to quit") as cancel:
-            view.show(rag.summarise(found, length=length, cancel=cancel))
+            view.show(rag.summarise(found, length=length, own_words=own_words, cancel=cancel))
+        if cancel.is_set():
+            output.say("the same command begins again; passages that the model has read are kept")
     _end(view, output)
 
 

@@ -15,7 +15,7 @@ from rag.prompt import MODEL_DECLINES, instructions, numbered_passage, question_
 from serving.runtime import Completion, FinishReason, Prompt, TextPiece
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from rag.ask_settings import AskSettings
     from rag.clock import Clock
@@ -52,18 +52,17 @@ class Asker:
         self._settings = settings
         self._clock = clock
         self._cancel = cancel or threading.Event()
-        self._ended = threading.Event()
         self._completions: list[Completion] = []
 
-    def ask(self, asked: Sequence[tuple[str, Sequence[Passage]]]) -> Iterator[Reply]:
+    def ask(self, asked: Sequence[tuple[str, Sequence[Passage]]]) -> Generator[Reply, None, None]:
         """The replies to questions, each about its passages, the best first; in the order in which they are asked."""
-        pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="apart")
+        pool, ended = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="apart"), threading.Event()
         try:
-            for reply in pool.map(self._reply, asked):
+            for reply in pool.map(lambda each: self._reply(each[0], each[1], ended), asked):
                 self._completions.append(reply.completion)
                 yield reply
         finally:
-            self._ended.set()
+            ended.set()
             pool.shutdown(cancel_futures=True)
 
     @property
@@ -76,12 +75,11 @@ class Asker:
         """All replies as one; None where nothing was asked."""
         return _together(self._completions, self._clock.elapsed_s - self._clock.retrieval_s)
 
-    def _reply(self, asked: tuple[str, Sequence[Passage]]) -> Reply:
-        question, passages = asked
+    def _reply(self, question: str, passages: Sequence[Passage], ended: threading.Event) -> Reply:
         settings, text = self._settings, ""
         completion: Completion | None = None
         sampling = replace(settings.sampling, citable=tuple(range(len(passages) + 1)))
-        stop = _Either(self._cancel, self._ended)
+        stop = _Either(self._cancel, ended)
         left_s = None if settings.timeout_s is None else max(settings.timeout_s - self._clock.elapsed_s, 0.001)
         reuse = settings.reuse_for(self.runtime)
         for piece in self.runtime.stream(self._prompt(question, passages), sampling, stop, left_s, reuse=reuse):

@@ -1,7 +1,7 @@
 """Summaries of documents: the sentences that carry most of them, under their headings, each with its place.
 
 What is said is what stands there, word for word, so that every line can be checked; a small model's own words could
-not be relied on.
+not be relied on. A model that is able may put them into its own words, see `rag.long.rewriting`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from ingest.errors import IngestCancelledError
 from rag.clock import Clock
 from rag.errors import KNOWN_ERRORS, RagError, code_of
-from rag.events import Approach, ErrorEvent, ProgressEvent, RetrievalEvent
+from rag.events import Approach, DoneEvent, ErrorEvent, ProgressEvent, RetrievalEvent
 from rag.long.assembled import Assembled, verbatim
 from rag.long.central import chosen
 from rag.long.from_tables import numbered, passage_at
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from indexes.types import Document
     from ingest.embed import Embedder
     from rag.events import AnswerEvent, Passage
+    from rag.long.rewriting import Rewriter
     from rag.long.sentences import Sentence
 
 LENGTHS = {"short": 5, "medium": 10, "long": 24}
@@ -46,10 +47,15 @@ _NUMBER = re.compile(r"^(?:\d+(?:\.\d+)*|[IVX]+)[.)]?\s+")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sentence of a summary, and the passage that it stands in."""
+    """A sentence of a summary, and the passage that it stands in.
+
+    Attributes:
+        own: what the model says of the passage instead; empty where it says nothing that can be verified.
+    """
 
     sentence: Sentence
     passage: Passage
+    own: str = ""
 
 
 class Summary:
@@ -57,6 +63,7 @@ class Summary:
 
     Args:
         length: one of `LENGTHS`, for each document.
+        rewriter: called, where the model is to say it, for what has it do so.
         cancel: set it, from any thread, to end early.
     """
 
@@ -67,6 +74,7 @@ class Summary:
         index: Callable[[], Index],
         embedder: Callable[[], Embedder],
         cancel: threading.Event | None = None,
+        rewriter: Callable[[Clock], Rewriter] | None = None,
     ) -> None:
         self._documents = documents
         self._num_lines = LENGTHS[length]
@@ -74,6 +82,7 @@ class Summary:
         self._embedder = embedder
         self._cancel = cancel
         self._clock = Clock()
+        self._rewriter = None if rewriter is None else rewriter(self._clock)
         self._assembled = Assembled(self._clock)
 
     def events(self) -> Iterator[AnswerEvent]:
@@ -81,7 +90,7 @@ class Summary:
         try:
             yield from self._events()
         except IngestCancelledError:
-            yield self._assembled.done("none", None, "cancelled")
+            yield self._done("cancelled")
         except KNOWN_ERRORS as error:
             yield ErrorEvent(str(error), code_of(error))
 
@@ -91,6 +100,10 @@ class Summary:
         for num_done, document in enumerate(self._documents):
             stage = document.name if total == 1 else f"{document.name} ({num_done + 1} of {total})"
             lines: list[Line] = yield from self._lines(document, stage)
+            if self._rewriter is not None and lines:
+                lines = yield from self._rewriter.events(lines, stage)
+            if self._cancel is not None and self._cancel.is_set():
+                raise IngestCancelledError("cancelled")
             summaries.append((document, lines))
         if not any(lines for _, lines in summaries):
             names = ", ".join(document.name for document in self._documents)
@@ -106,8 +119,8 @@ class Summary:
             for heading, said in _under_headings(lines):
                 yield from self._say(f"\n{heading}\n" if heading else "\n")
                 for line in said:
-                    yield from self._quoted(line.sentence, passages[next(left) - 1])
-        yield self._assembled.done("none", None)
+                    yield from self._said(line, passages[next(left) - 1])
+        yield self._done()
 
     def _lines(self, document: Document, stage: str) -> Generator[ProgressEvent, None, list[Line]]:
         index = self._index()
@@ -137,16 +150,29 @@ class Summary:
 
     def _retrieved(self, passages: Sequence[Passage]) -> RetrievalEvent:
         names = ", ".join(document.name for document in self._documents)
-        note = "the sentences that say most, word for word, from all parts of the text"
+        how = "word for word" if self._rewriter is None else "in the model's words where these are verified"
+        note = f"the sentences that say most, {how}, from all parts of the text"
         approach = Approach("summary", note)
         return RetrievalEvent(f"Summarise {names}", tuple(passages), self._clock.retrieval_s, approach=approach)
 
     def _say(self, text: str) -> Iterator[AnswerEvent]:
         return self._assembled.say(text)
 
-    def _quoted(self, sentence: Sentence, passage: Passage) -> Iterator[AnswerEvent]:
+    def _said(self, line: Line, passage: Passage) -> Iterator[AnswerEvent]:
+        if line.own and self._rewriter is not None:
+            yield from self._say("- ")
+            yield from self._assembled.say(*self._rewriter.cited(line.own, passage))
+            yield from self._say("\n")
+            return
+        sentence = line.sentence
         citation = verbatim(passage, sentence.start, sentence.end, (2, 2 + len(sentence.text)), "quote")
-        return self._assembled.say(f"- {sentence.text} [{passage.number}]\n", [citation])
+        yield from self._assembled.say(f"- {sentence.text} [{passage.number}]\n", [citation])
+
+    def _done(self, reason: str | None = None) -> DoneEvent:
+        asker = None if self._rewriter is None else self._rewriter.asker
+        completion = None if asker is None else asker.completion
+        model = "none" if asker is None or completion is None else asker.runtime.name
+        return self._assembled.done(model, completion, reason)
 
 
 def _spread(sentences: list[Sentence]) -> list[Sentence]:

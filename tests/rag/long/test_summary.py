@@ -101,3 +101,17 @@ def test_a_summary_that_is_cancelled_ends_with_nothing_said(opened: Rag) -> None
     events = list(opened.summarise([opened.find(NAMES[0])], cancel=cancel))
     assert isinstance(events[-1], DoneEvent)
     assert (events[-1].finish_reason, events[-1].answer) == ("cancelled", "")
+
+
+def test_own_words_are_taken_only_where_they_can_be_verified(opened: Rag) -> None:
+    document = opened.find(NAMES[0])
+    events = list(opened.summarise([document], length="short", own_words=True))
+    stages = {event.stage for event in events if isinstance(event, ProgressEvent)}
+    assert stages == {document.name, f"{document.name}: passages read"}
+    done = events[-1]
+    assert isinstance(done, DoneEvent)
+    assert done.cost.completion_tokens > 0
+    assert done.cost.model == opened.runtime.name
+    lines = [line for line in done.answer.splitlines() if line.startswith("- ")]
+    assert len(lines) == len(done.citations)
+    assert all(citation.verified for citation in done.citations)

@@ -251,3 +251,17 @@ def test_a_server_that_is_gone_is_said_in_one_line(live, browser):
     page.wait_for_selector(".note.error")
     assert "does not answer" in page.inner_text(".note.error")
     page.context.close()
+
+
+def test_a_document_is_summarised_at_a_click_and_a_comparison_says_how_it_was_made(live, open_page):
+    page = open_page(live)
+    page.get_by_role("button", name="Summarise about-sallowfield.md").click()
+    expect_count(page, DONE, 1)
+    assert page.inner_text(".exchange h2") == "Summary of about-sallowfield.md"
+    assert page.inner_text(".searched").startswith("Summary: ")
+    assert page.locator(".answer-text li").count() == page.locator(".answer-text .chip-verified").count() > 1
+    assert page.locator("progress").count() == 0
+    ask(page, "Which is cheaper, the 30 W or the 60 W solar panel?")
+    expect_count(page, DONE, 2)
+    assert page.inner_text(".searched >> nth=0").startswith("Comparison: each side from a table")
+    assert "by £94.00 (computed)" in page.inner_text(".answer-text >> nth=0")
