@@ -12,7 +12,7 @@ from rag.cite import sentence_spans
 from rag.terms import terms
 from rag.tune.names import file_name, under_headings
 from rag.tune.near import Nearness
-from rag.tune.source import Asked, Said, Source, lesson_of
+from rag.tune.source import MAX_SIZE, Asked, Said, Source, lesson_of, size_of
 from rag.tune.wording import reworded
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _SIZES = (1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5)  # passages of a lesson, as often as they stand here
 _MAX_ANSWERED = 24
+_MAX_PASSAGES = 0.65 * MAX_SIZE  # in tokens, so that there is room for questions
 _DECLINED = (0.25, 0.5)  # questions without an answer, for each that has one
 _IMPOSSIBLE = 0.85  # of those: ones that people wrote to look answerable, where there are any
 _MIN_IMPOSSIBLE = 9  # in a lesson whose passages have so many
@@ -68,6 +69,7 @@ class _Shelf:
         self._asked = [(question, place) for place, one in enumerate(paragraphs) for question in one.answers]
         questions = [question for question, _ in self._asked]
         self._near = nearness.of(questions, [paragraph.text for paragraph in paragraphs])
+        self._sizes = [size_of(paragraph.text) for paragraph in paragraphs]
         self._owners = np.array([place for _, place in self._asked], np.intp)
         self._affinity = self._between(len(paragraphs))
 
@@ -80,7 +82,9 @@ class _Shelf:
             noise = {place: drawn.random() * _NOISE for place in left}
             left.sort(key=lambda place: self._affinity[first, place] + noise[place])
             size = drawn.choice(_SIZES) - 1
-            group, left = [first, *left[len(left) - min(size, len(left)) :]], left[: max(0, len(left) - size)]
+            group, room = [first], _MAX_PASSAGES - self._sizes[first]
+            while left and len(group) <= size and (room := room - self._sizes[left[-1]]) >= 0:
+                group.append(left.pop())
             drawn.shuffle(left)
             yield group
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SLOT = re.compile(r"\{([a-z]+)\d?\}")
 _MAX_DRAWS = 20
+_TOGETHER = 0.25  # clauses that are asked for two things at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +49,35 @@ def ruled(domain: Domain, draw: Draw) -> Scene:
     """One or two subjects, each in a passage of several clauses; the clauses that are left out answer nothing."""
     scene, paper = Scene(), Paper.drawn(domain, draw)
     for subject in draw.random.sample(list(SUBJECTS), draw.between(1, 2)):
-        clauses = draw.random.sample(SUBJECTS[subject], len(SUBJECTS[subject]))
-        stated = clauses[: draw.between(3, 5)]
-        said = []
-        for clause in stated:
-            filled = _filled(clause, draw)
-            said.append(upper(filled.says) + (f" {draw.pick(words.FILLERS)}" if draw.chance(0.15) else ""))
-            for question, answer in filled.asks:
-                scene.ask(upper(question), answer, len(scene.sources))
-        for clause in clauses[len(stated) :]:
-            scene.absent.append(upper(_filled(clause, draw).asks[0][0]))
-        joint = draw.pick((" ", " ", "\n\n", "\n\n- "))
-        text = ("- " if "-" in joint else "") + joint.join(said)
+        text = stated(subject, scene, draw)
         heading = draw.pick((subject, f"{draw.between(1, 12)} {subject}"))
         scene.sources.append(paper.source(heading, text, draw))
     return scene
+
+
+def stated(subject: str, scene: Scene, draw: Draw) -> str:
+    """Several clauses on a subject, for the next passage of a scene, with the questions that they answer."""
+    clauses = draw.random.sample(SUBJECTS[subject], len(SUBJECTS[subject]))
+    kept = clauses[: draw.between(3, 5)]
+    said = []
+    for clause in kept:
+        filled = _filled(clause, draw)
+        said.append(upper(filled.says) + (f" {draw.pick(words.FILLERS)}" if draw.chance(0.15) else ""))
+        for question, answer in filled.asks:
+            scene.ask(upper(question), answer, len(scene.sources))
+        _ask_together(scene, filled, draw)
+    scene.absent += [upper(_filled(clause, draw).asks[0][0]) for clause in clauses[len(kept) :]]
+    joint = draw.pick((" ", " ", "\n\n", "\n\n- "))
+    return ("- " if "-" in joint else "") + joint.join(said)
+
+
+def _ask_together(scene: Scene, clause: Clause, draw: Draw) -> None:
+    """Asks two questions of a clause as one, now and then."""
+    if len(clause.asks) > 1 and draw.chance(_TOGETHER):
+        (first, one), (second, two) = clause.asks[:2]
+        if not (one.endswith(".") or two.endswith(".")):
+            question = f"{upper(first).rstrip('?')}, and {second[0].lower()}{second[1:]}"
+            scene.ask(question, f"{one} and {two}", len(scene.sources))
 
 
 def _filled(clause: Clause, draw: Draw) -> Clause:

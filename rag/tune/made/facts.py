@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Facts = dict[str, dict[Frame, Value]]
 
 _ASIDE = 0.35  # passages of facts that give a reason as well
+_TOGETHER = 0.4  # things that are asked for two values at once
 _TRUE = ("Is it true that {}?", "Is it right that {}?", "Am I right that {}?", "Can you confirm that {}?")
 
 
@@ -97,6 +98,11 @@ def repeated(domain: Domain, draw: Draw) -> Scene:
 
 def ask_facts(scene: Scene, thing: str, stated: list[Frame], facts: Facts, draw: Draw, place: int) -> None:
     """Asks for what is stated, now and then whether it is so."""
+    if len(stated) > 1 and draw.chance(_TOGETHER):
+        one, two = draw.random.sample(stated, 2)
+        second = draw.pick(two.asks).format(e="it" if thing.startswith("the ") else thing)
+        question = f"{_question(one, thing, draw).rstrip('?')}, and {second[0].lower()}{second[1:]}"
+        scene.ask(question, f"{facts[thing][one].text} and {facts[thing][two].text}", place)
     for frame in stated:
         value = facts[thing][frame]
         if not draw.chance(0.07):

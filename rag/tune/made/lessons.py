@@ -11,7 +11,9 @@ from rag.tune.made.draw import Draw
 from rag.tune.made.facts import editions, repeated, told
 from rag.tune.made.frames import DOMAINS
 from rag.tune.made.orders import with_orders
+from rag.tune.made.papers import headed
 from rag.tune.made.reasons import explained
+from rag.tune.made.rows import coded, ranked
 from rag.tune.made.scene import Scene
 from rag.tune.made.tables import codes, listed, specification, table
 from rag.tune.source import Asked, lesson_of
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 _SCENES = (
     *(ruled, ruled, ruled, ruled, ruled, ruled, told, told, told, editions, editions, editions),
     *(table, table, table, table, specification, codes, listed, chained, chained, chained, repeated, compared),
-    *(explained, explained, explained),
+    *(explained, explained, explained, ranked, ranked, ranked, ranked, coded, coded, headed, headed),
 )
 _DECLINED = 0.3  # questions without an answer, for each that has one
 _MAX_SOURCES = 6

@@ -47,9 +47,9 @@ def table(domain: Domain, draw: Draw) -> Scene:
     """Things of a kind with several properties each, in one or two passages of rows."""
     things = domain.things(draw, draw.between(3, 7))
     frames = draw.random.sample(domain.frames, min(draw.between(2, 5), len(domain.frames)))
-    facts = _same_units(facts_about(things, frames, draw), frames)
+    facts = same_units(facts_about(things, frames, draw), frames)
     scene, paper = Scene(), Paper.drawn(domain, draw)
-    write = draw.pick((_markdown, _markdown, _records, _lines))
+    write = draw.pick(TABLES)
     heading, lead = draw.pick(domain.headings), ""
     if draw.chance(0.5) and write is not _records:
         lead = (
@@ -150,7 +150,7 @@ def _ask_row(scene: Scene, thing: str, frames: list[Frame], facts: Facts, draw: 
         scene.asked.append(Asked(question, (Said(facts[thing][frame].text, (at,)),)))
 
 
-def _same_units(facts: Facts, frames: list[Frame]) -> Facts:
+def same_units(facts: Facts, frames: list[Frame]) -> Facts:
     """Gives every value of a column its unit."""
     for frame in frames:
         unit = next(iter(facts.values()))[frame].unit
@@ -167,7 +167,7 @@ def _in_unit(value: Value, unit: str) -> Value:
 
 def _markdown(domain: Domain, things: list[str], frames: list[Frame], facts: Facts) -> str:
     head = " | ".join((domain.columns.capitalize(), *(_column(frame, facts[things[0]][frame]) for frame in frames)))
-    rows = [" | ".join((_bare(thing), *(facts[thing][frame].cell for frame in frames))) for thing in things]
+    rows = [" | ".join((bare(thing), *(facts[thing][frame].cell for frame in frames))) for thing in things]
     line = " | ".join("---" for _ in range(len(frames) + 1))
     return "\n".join(f"| {row} |" for row in (head, line, *rows))
 
@@ -175,7 +175,7 @@ def _markdown(domain: Domain, things: list[str], frames: list[Frame], facts: Fac
 def _records(domain: Domain, things: list[str], frames: list[Frame], facts: Facts) -> str:
     rows = []
     for thing in things:
-        cells = [f"{domain.columns}: {_bare(thing)}"]
+        cells = [f"{domain.columns}: {bare(thing)}"]
         for frame in frames:
             unit = facts[thing][frame].unit.replace(" ", "_").replace("%", "percent").replace("°", "deg_")
             name = "_".join((*frame.label.split(), *([unit] if unit else [])))
@@ -188,7 +188,7 @@ def _lines(_domain: Domain, things: list[str], frames: list[Frame], facts: Facts
     rows = []
     for thing in things:
         said = "; ".join(f"{frame.label} {facts[thing][frame].text}" for frame in frames)
-        rows.append(f"- {_bare(thing)}: {said}.")
+        rows.append(f"- {bare(thing)}: {said}.")
     return "\n\n".join(rows)
 
 
@@ -209,5 +209,10 @@ def _column(frame: Frame, value: Value) -> str:
     return f"{label} ({unit})"
 
 
-def _bare(thing: str) -> str:
+def bare(thing: str) -> str:
+    """A thing as a table names it."""
     return upper(thing.removeprefix("the "))
+
+
+TABLES = (_markdown, _markdown, _records, _lines)
+"""Ways of writing a table, as often as they are used."""

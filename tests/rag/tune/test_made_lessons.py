@@ -9,6 +9,7 @@ from rag.tune.made.clauses import SUBJECTS
 from rag.tune.made.draw import Draw
 from rag.tune.made.facts import editions
 from rag.tune.made.frames import DOMAINS
+from rag.tune.made.rows import coded, ranked
 from rag.tune.made.tables import table
 from rag.tune.source import Source
 
@@ -87,6 +88,34 @@ def test_a_table_answers_with_the_cell_of_its_row_and_column():
             (figure,) = numbers(said.text) or {said.text}
             rows = [row for row in scene.sources[place].text.split("\n") if figure in row.replace(",", "")]
             assert rows, asked
+
+
+def test_the_first_and_last_rows_of_a_table_are_those_of_its_column():
+    for seed in range(30):
+        scene = ranked(DOMAINS[1], Draw(f"ranked {seed}"))
+        text = scene.sources[0].text
+        if "| --- |" not in text:
+            continue
+        rows = [row.strip("| ").split(" | ") for row in text.split("\n") if row.startswith("| ")]
+        head, body = rows[0], rows[2:]
+        for asked in scene.asked:
+            asks = re.match(r"Which site has the (highest|lowest|longest|shortest) (.*)\?", asked.question)
+            if asks:
+                (column,) = [place for place, name in enumerate(head) if name.lower().split(" (")[0] == asks[2]]
+                best = (max if asks[1] in {"highest", "longest"} else min)(body, key=lambda row: float(row[column]))
+                assert asked.said[0].text == best[0]
+
+
+def test_what_a_code_calls_for_is_looked_up_in_the_list_of_parts():
+    for seed in range(20):
+        scene = coded(DOMAINS[0], Draw(f"coded {seed}"))
+        chained = [asked for asked in scene.asked if "needed then" in asked.question]
+        assert len(chained) == 3
+        for asked in chained:
+            code = re.search(r"\b[A-Z]\d\d\b", asked.question)[0]
+            assert asked.said[0].sources == (1, 0)
+            assert code in scene.sources[0].text
+        assert not any(re.search(r"\b[A-Z]\d\d\b", question)[0] in scene.sources[0].text for question in scene.absent)
 
 
 def test_passages_that_differ_in_a_value_are_told_apart():
