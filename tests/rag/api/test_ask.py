@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from rag.api.answers import RETRY_AFTER_S, Answers
 from rag.api.app import create_app
-from rag.api.ask import AnswerResponse, _whole
+from rag.api.ask import AnswerResponse, AnswerSoFar, _take_all
 from rag.errors import RagError
 from rag.events import RetrievalEvent, TokenEvent
 
@@ -146,7 +146,7 @@ def test_leaving_a_plain_answer_stops_it_too():
 
     async def leave() -> None:
         stream = Answers(1).start(endless)
-        await _whole(stream, Request({"type": "http"}, disconnected))
+        await _take_all(stream, AnswerSoFar(), Request({"type": "http"}, disconnected))
         assert stream.cancelled
 
     asyncio.run(asyncio.wait_for(leave(), 20))
@@ -189,7 +189,7 @@ def test_a_stream_that_fails_midway_ends_with_an_error_event(error, message):
         raise error
 
     async def read() -> str:
-        response = AnswerResponse(Answers(1).start(failing), html=True)
+        response = AnswerResponse(Answers(1).start(failing), AnswerSoFar(), html=True)
         return b"".join([frame async for frame in response.body_iterator]).decode()
 
     found = list(events(asyncio.run(read()).splitlines()))

@@ -86,6 +86,13 @@ def cite(number, start, end, *, origin="model", verified=True):
     return Citation(number, origin, start, end, "", 0, 0, 1.0, verified)
 
 
+def test_a_literal_answer_is_shown_as_it_is_and_all_its_numbers_are_marked():
+    html = answer_html("| *a* | `b` |\n# c [1][2]", [cite(1, 0, 17), cite(2, 0, 17)], 2, literal=True)
+    assert html.startswith("<p>| *a* | `b` |<br>\n# c <button")
+    assert html.count("chip-verified") == 2
+    assert_harmless(answer_html("<script>1</script> ![a](//b) [1]", [], 1, literal=True))
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_every_piece_of_a_stream_is_as_harmless_as_the_whole(attack):
     answer = f"Before [1]. {attack} After [2]."
