@@ -53,15 +53,18 @@ class Asker:
         self._clock = clock
         self._cancel = cancel or threading.Event()
         self._completions: list[Completion] = []
+        self._took_s = 0.0
 
     def ask(self, asked: Sequence[tuple[str, Sequence[Passage]]]) -> Generator[Reply, None, None]:
         """The replies to questions, each about its passages, the best first; in the order in which they are asked."""
+        since = self._clock.elapsed_s
         pool, ended = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="apart"), threading.Event()
         try:
             for reply in pool.map(lambda each: self._reply(each[0], each[1], ended), asked):
                 self._completions.append(reply.completion)
                 yield reply
         finally:
+            self._took_s += self._clock.elapsed_s - since
             ended.set()
             pool.shutdown(cancel_futures=True)
 
@@ -73,7 +76,7 @@ class Asker:
     @property
     def completion(self) -> Completion | None:
         """All replies as one; None where nothing was asked."""
-        return _together(self._completions, self._clock.elapsed_s - self._clock.retrieval_s)
+        return _together(self._completions, self._took_s)
 
     def _reply(self, question: str, passages: Sequence[Passage], ended: threading.Event) -> Reply:
         settings, text = self._settings, ""

@@ -10,6 +10,7 @@ from rag.long.apart import Asker
 from rag.long.asked import marked
 from rag.long.assembled import Assembled
 from rag.long.compared import Compared, speaks_of_both
+from rag.long.editions import editions_of
 from rag.long.from_tables import Tables, numbered
 from rag.long.items import Items
 from rag.long.kind import asks_for_list
@@ -129,6 +130,9 @@ class Composer:
         return True
 
     def _compared(self, asked: Asked, comparison: Comparison) -> Generator[AnswerEvent, None, bool]:
+        if (editions := editions_of(comparison, asked, self._index())) is not None:
+            yield from editions.events(asked)
+            return True
         compared = Compared(asked, comparison, self._retriever(), self._tables)
         model, completion = "none", None
         if not compared.read_tables():

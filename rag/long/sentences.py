@@ -30,6 +30,7 @@ _NO_PROSE = re.compile(
     r"|\b(?:isbn|issn)\b",
     re.IGNORECASE,
 )
+_LINE = re.compile(r"[^\n]*\S")
 _PROSE = frozenset({ElementKind.PARAGRAPH, ElementKind.LIST_ITEM})
 
 
@@ -71,6 +72,13 @@ def sentences_of(elements: Sequence[Element]) -> list[Sentence]:
                     found.setdefault(text, Sentence(text, first, last, section, opens, _leans(text)))
                     opens = False
     return list(found.values())
+
+
+def spans_of(element: Element) -> list[tuple[int, int]]:
+    """Where the sentences of an element's prose stand in its text, or the lines of a table or of code."""
+    if element.kind in _PROSE:
+        return list(_spans(element.text))
+    return [line.span() for line in _LINE.finditer(element.text)]
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

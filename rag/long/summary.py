@@ -96,22 +96,21 @@ class Summary:
 
     def _events(self) -> Iterator[AnswerEvent]:
         summaries: list[tuple[Document, list[Line]]] = []
-        total = len(self._documents)
-        for num_done, document in enumerate(self._documents):
-            stage = document.name if total == 1 else f"{document.name} ({num_done + 1} of {total})"
-            lines: list[Line] = yield from self._lines(document, stage)
-            if self._rewriter is not None and lines:
-                lines = yield from self._rewriter.events(lines, stage)
-            if self._cancel is not None and self._cancel.is_set():
-                raise IngestCancelledError("cancelled")
+        for document in self._documents:
+            lines: list[Line] = yield from self._lines(document, self._stage(document))
             summaries.append((document, lines))
+        self._clock.retrieved()
+        if self._rewriter is not None:
+            for place, (document, lines) in enumerate(summaries):
+                summaries[place] = (document, (yield from self._rewriter.events(lines, self._stage(document))))
+        if self._cancel is not None and self._cancel.is_set():
+            raise IngestCancelledError("cancelled")
         if not any(lines for _, lines in summaries):
             names = ", ".join(document.name for document in self._documents)
             raise RagError(
                 f"there are no whole sentences in {names} to make a summary of; `rag show` tells what is there"
             )
         passages, numbers = numbered([line.passage for _, lines in summaries for line in lines])
-        self._clock.retrieved()
         yield self._retrieved(passages)
         left = iter(numbers)
         for document, lines in summaries:
@@ -121,6 +120,10 @@ class Summary:
                 for line in said:
                     yield from self._said(line, passages[next(left) - 1])
         yield self._done()
+
+    def _stage(self, document: Document) -> str:
+        place, total = self._documents.index(document) + 1, len(self._documents)
+        return document.name if total == 1 else f"{document.name} ({place} of {total})"
 
     def _lines(self, document: Document, stage: str) -> Generator[ProgressEvent, None, list[Line]]:
         index = self._index()

@@ -11,7 +11,13 @@ import rag.demo
 from rag.app import Rag
 
 DEMO = Path(rag.demo.__file__).parent / "docs"
-NAMES = ("price-list-2025.csv", "about-sallowfield.md", "warranty-terms-2025.md", "memo-kelder-bridge.txt")
+NAMES = (
+    "price-list-2025.csv",
+    "about-sallowfield.md",
+    "warranty-terms-2024.md",
+    "warranty-terms-2025.md",
+    "memo-kelder-bridge.txt",
+)
 
 
 @pytest.fixture(scope="session")

@@ -103,3 +103,20 @@ def test_a_summary_can_be_asked_for_in_words(opened: Rag) -> None:
     assert retrieval.approach.kind == "summary"
     assert retrieval.question == "Summarise the warranty terms of 2025"
     assert done.answer.startswith("Main points of warranty-terms-2025.md\n")
+
+
+def test_editions_of_a_text_are_compared_sentence_by_sentence(opened: Rag) -> None:
+    retrieval, done = _asked(
+        opened, "What is the difference between the 2024 and 2025 warranty terms for battery packs?"
+    )
+    assert retrieval.approach is not None
+    assert retrieval.approach.note.startswith("two editions")
+    first, second = done.answer.splitlines()[:2]
+    assert first.startswith("- warranty-terms-2024.md: Under the 2024 edition")
+    assert "18 months" in first
+    assert "24 months" in second
+    assert [citation.document_name for citation in done.citations] == [
+        "warranty-terms-2024.md",
+        "warranty-terms-2025.md",
+    ]
+    assert done.answer.rstrip().endswith("29 sentences are the same in both.")
