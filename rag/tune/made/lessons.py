@@ -32,6 +32,7 @@ _SCENES = (
 )
 _DECLINED = 0.3  # questions without an answer, for each that has one
 _MAX_SOURCES = 6
+_WHO_IS = "Who is the "
 _MAX_ASKED = 16
 _REAL = 0.4  # lessons with a passage that is not invented
 _ORDERS = 0.06  # lessons in which a passage gives orders to whoever reads it
@@ -53,8 +54,10 @@ def made_lessons(count: int, seed: int, others: Sequence[Source] = (), *, held_o
 def _lesson(draw: Draw, others: Sequence[Source]) -> Lesson:
     scene = Scene()
     wanted = draw.between(3, 5)
-    while len(scene.sources) < wanted:
-        more = draw.pick(_SCENES)(draw.pick(DOMAINS), draw)
+    for domain in draw.random.sample(DOMAINS, len(DOMAINS)):  # each once: two scenes may draw the same names
+        if len(scene.sources) >= wanted:
+            break
+        more = draw.pick(_SCENES)(domain, draw)
         if len(scene.sources) + len(more.sources) <= _MAX_SOURCES:
             scene.add(more)
     if others and draw.chance(_REAL):
@@ -65,11 +68,17 @@ def _lesson(draw: Draw, others: Sequence[Source]) -> Lesson:
     draw.random.shuffle(answered)
     answered = answered[:_MAX_ASKED]
     known = {asked.question for asked in scene.asked}
-    absent = list(dict.fromkeys(question for question in scene.absent if question not in known))
+    text = "\n".join(source.text for source in scene.sources)
+    absent = [one for one in dict.fromkeys(scene.absent) if one not in known and not _named_in(text, one)]
     declined = draw.random.sample(absent, min(len(absent), round(_DECLINED * len(answered))))
     asked = [replace(one, question=reworded(one.question, draw.random)) for one in (*answered, *map(Asked, declined))]
     draw.random.shuffle(asked)
     return lesson_of(scene.sources, asked, draw.random)
+
+
+def _named_in(text: str, question: str) -> bool:
+    """Whether a text names the post that a question asks for, which another scene may have filled."""
+    return question.startswith(_WHO_IS) and question.removeprefix(_WHO_IS).rstrip("?") in text.casefold()
 
 
 def _unlike(asked: list[Asked]) -> list[Asked]:
