@@ -56,6 +56,10 @@ _DATE = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b|\b(\d{1,2})[./](\d{1,2})[./
 _WORDS_OF_NUMBER = "|".join((*_SMALL, *_TENS, *_SCALES))
 _SPELT = re.compile(rf"\b(?:{_WORDS_OF_NUMBER})(?:(?:[\s-]|\sand\s)(?:{_WORDS_OF_NUMBER}))*\b", re.IGNORECASE)
 _SPELT_UNIT = re.compile(r"\s(per\s?cent|percent|dollars?|euros?|pounds?|yen|francs?)\b", re.IGNORECASE)
+_UNIT = re.compile(
+    r"[$€£¥%]|(?<![A-Za-z])(?:per\s?cent|pct|USD|EUR|GBP|dollars?|euros?|pounds?|yen|francs?)(?![A-Za-z])",
+    re.IGNORECASE,
+)
 _MONTH = re.compile(rf"\b({'|'.join(_MONTHS)})\b\.?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
 _INITIALS = re.compile(r"^(?:[A-Z]\.?){2,6}$")
@@ -73,9 +77,8 @@ def facts(text: str) -> set[str]:
 
 def missing_facts(sentence: str, given: str, place: str) -> set[str]:
     """Facts and names of a sentence that neither the question holds, nor the place that it cites."""
-    there = facts(place) | facts(given)
-    # That something is a number of percent is said by the question or by a table's heading as well.
-    wanted = {fact for fact in facts(sentence) if fact not in there}
+    there, units = facts(place) | facts(given), _units(f"{place} {given}")
+    wanted = {fact for fact in facts(sentence) if fact not in there and not _is_amount_of(fact, there, units)}
     return wanted | missing_names(sentence, given, place)
 
 
@@ -83,6 +86,18 @@ def missing_names(sentence: str, given: str, place: str) -> set[str]:
     """Words of a sentence that are written as names and stand neither in the question nor in the place it cites."""
     known = _stems(f"{given} {place}") | _initials(place) | _initials(given)
     return {name for name in _names(sentence) if not _known(name, known)}
+
+
+def _is_amount_of(fact: str, there: set[str], units: set[str]) -> bool:
+    """Whether the number of an amount is there, and its unit somewhere beside it, as in the heading of a table."""
+    number, _, unit = fact.partition(" ")
+    return number in there and unit in units
+
+
+def _units(text: str) -> set[str]:
+    """The currencies that a text names, and percent if it does."""
+    found = {word.replace(" ", "").casefold() for word in _UNIT.findall(text)}
+    return {"percent" if word in {"%", "percent", "pct"} else _CURRENCIES[word] for word in found}
 
 
 def _known(name: str, known: set[str]) -> bool:

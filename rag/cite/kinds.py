@@ -27,6 +27,14 @@ _TIMES = re.compile(
     re.IGNORECASE,
 )
 _ONLY_YEAR = re.compile(r"(?:in |In )?(?:1\d{3}|20\d\d)")
+_CHOICE = re.compile(r"\b(?:which|what|who)\b", re.IGNORECASE)
+_DEGREES = (
+    "long short larg small high low heavi light cheap old new fast slow great big strong weak earli lat wid deep near "
+    "rich poor young warm cold hot dry wet"
+).split()
+_COMPARED = re.compile(
+    rf"\b(?:(?:{'|'.join(_DEGREES)})\w?(?:er|est)|more|less|fewer|most|least|better|best|worse|worst)\b", re.IGNORECASE
+)
 _CAPITAL = re.compile(r"\b[A-Z]")
 _NAMED = re.compile(r"\b[A-Z][\w'’-]+(?:\s+(?:(?:of|the|and|de|von|van)\s+)?[A-Z][\w'’-]+)*")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
@@ -47,6 +55,14 @@ def fits(question: str, answer: str) -> int:
     if _WHERE.search(question):
         return -1 if has_number else int(has_name)
     return 0
+
+
+def compares_elsewhere(question: str, place: str) -> bool:
+    """Whether a question asks what is longer, cheaper or most of something, and a place does not say so of anything.
+
+    What it says of one of them is then no answer, however well it fits.
+    """
+    return bool(_CHOICE.search(question)) and bool(_COMPARED.search(question)) and not _COMPARED.search(place)
 
 
 def others_like(answer: str, text: str) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rag.cite.bearing import BY_TEXT, WITH_VECTORS, Signs, signs
 from rag.cite.facts import facts, missing_facts
+from rag.cite.kinds import compares_elsewhere
 from rag.cite.surroundings import Surroundings
 from rag.terms import terms, weighted_share
 
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
 TermWeights = Callable[[Iterable[str]], dict[str, float]]
 
-MIN_SHARE = 0.6  # of what a bare answer says, in the sentence
-MIN_STATED = 0.8  # of what a statement says
+MIN_SHARE = 0.6  # of what a statement says, in one place
 MIN_ENTAILMENT = 0.5
+_MOST_BEHIND = (
+    -0.05
+)  # so much less alike may the question be to a statement's place than to the passage's best sentence
 _ROUNDING = 1e-9
 _MOST_STRETCHED = 1.5  # times as long as an answer is the text that says it in other words or another order
 
@@ -116,7 +119,7 @@ class Supporter:
         seen = signs(claim.said, self._question, place, around)
         judge = BY_TEXT if self._checks.closeness is None else WITH_VECTORS
         likely = judge.probability(seen)
-        verified = not found.missing and likely >= judge.threshold
+        verified = not found.missing and likely >= judge.threshold and not self._compares(passage, found)
         return replace(found, likely=likely, verified=verified, signs=seen)
 
     def _statement(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
@@ -124,13 +127,18 @@ class Supporter:
 
         In two sentences there is more to be mixed up: what stands in both is not said of the same.
         """
-        sentences = self._around(passage, weights).sentences
-        found = _best_span(claim, passage, weights, sentences)
+        around = self._around(passage, weights)
+        found = _best_span(claim, passage, weights, around.sentences)
         if min(found.share, found.news_share) < MIN_SHARE:
-            pairs = [(first[0], second[1]) for first, second in pairwise(sentences)]
+            pairs = [(first[0], second[1]) for first, second in pairwise(around.sentences)]
             found = max(found, _best_span(claim, passage, weights, pairs), key=lambda support: support.share)
         likely = min(found.share, found.news_share)
-        return replace(found, likely=likely, verified=not found.missing and found.is_there and likely >= MIN_STATED)
+        bears = around.in_sentence((found.start, found.end)) - around.best_in_sentence >= _MOST_BEHIND
+        verified = found.is_there and not found.missing and bears and likely >= MIN_SHARE
+        return replace(found, likely=likely, verified=verified and not self._compares(passage, found))
+
+    def _compares(self, passage: Passage, found: Support) -> bool:
+        return compares_elsewhere(self._question, passage.text[found.start : found.end])
 
     def _around(self, passage: Passage, weights: dict[str, float]) -> Surroundings:
         if passage.number not in self._surroundings:

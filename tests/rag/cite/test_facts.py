@@ -21,6 +21,8 @@ from rag.cite.facts import facts, missing_facts
         ("3 May 2024", "dated 2024-05-03"),
         ("May 2024", "on 03.05.2024"),
         ("the 12th", "on day 12"),
+        ("£148.00", "fits: Heron 12; unit_price_gbp: 148.00"),
+        ("7%", "| Rate (%) |\n| 7 |"),
         ("the 1990s", "in the 1990s"),
     ],
 )

@@ -58,6 +58,25 @@ def test_a_bare_answer_is_checked_together_with_its_question(make_passage: Make,
     assert not found("Who led the fleet?", "Admiral Duval", war, checks).verified
 
 
+def test_what_a_place_says_of_one_thing_is_no_comparison(make_passage: Make, checks: Checks) -> None:
+    warranty = make_passage(1, "The 2024 edition covers batteries for 18 months. The lamp is covered for a year.")
+    assert found("Which edition covers batteries for 18 months?", "the 2024 edition", warranty, checks).verified
+    assert not found("Which edition covers batteries longer?", "the 2024 edition", warranty, checks).verified
+
+
+def test_a_statement_about_something_else_is_no_answer(make_passage: Make, checks: Checks) -> None:
+    gauge = make_passage(
+        1,
+        "No part of the gauge touches the water, so a flood cannot carry the sensor off. "
+        "The recorder discards shots that are disturbed by rain, birds or traffic.",
+    )
+    question = "Why can a flood not carry off the sensor?"
+    right = "Because no part of the gauge touches the water."
+    wrong = "Because the recorder discards shots that are disturbed by rain, birds or traffic."
+    assert found(question, right, gauge, checks).verified
+    assert not found(question, wrong, gauge, checks).verified
+
+
 def test_without_token_vectors_words_decide(make_passage: Make) -> None:
     war = make_passage(1, WAR)
     assert found("Who led the fleet?", "Admiral Dupont", war).verified
