@@ -60,7 +60,7 @@ def abstain(
     settings, output = settings_of(ctx, model=model), Output()
     if with_model:
         if data is None:
-            raise typer.BadParameter("needs --data with questions that are answered and others that are not")
+            raise typer.BadParameter("--with-model needs --data")
         together = TogetherEval(data, questions, tuple(only or ()), false_rate, seed, write, out, cache)
         report, chosen = eval_together(settings, together, output.note)
     else:

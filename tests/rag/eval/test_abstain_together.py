@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from rag.abstain import Calibration
 from rag.config import load_settings
@@ -16,6 +17,7 @@ from rag.eval.abstain_asking import Judged
 from rag.eval.abstain_cases import ANSWERABLE, OWN
 from rag.eval.abstain_together import ABSENT, Half, JudgedCase, TogetherEval, calibrated, curve, eval_together, figures
 from rag.eval.abstain_together import _keep as keep
+from rag.eval.cli import app
 
 RATE = 0.1
 
@@ -89,6 +91,19 @@ def test_the_calibration_is_kept_for_the_model_or_where_it_is_wanted(tmp_path: P
     assert Calibration.read(beside) == chosen
     assert "not written" in keep(settings, replace(asked, out=tmp_path / "x.json", write=False), chosen)
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--only", "Normans"], "--only and --out go with --with-model"),
+        (["--with-model"], "--with-model needs --data"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(words: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["abstain", *words])
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_an_article_that_is_not_there_is_refused(tmp_path: Path) -> None:
