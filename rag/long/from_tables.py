@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _MAX_DOCUMENTS = 4
 _MAX_TOKENS = 100_000  # of a document whose tables are looked through
 _MAX_HELD = 16  # documents whose tables are remembered
-_HINTS = ("| ", ": ")
+_TABLE_LINE = re.compile(r"^(?:\| |[^:;|\n]{1,60}: (?:(?!\. )[^\n;])*; [^:;|\n]{1,60}: )", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Tables:
     def find(self, question: str, passages: Sequence[Passage]) -> Finding | None:
         """What a table answers to a question; None where none does, or where tables contradict each other."""
         asked = table_question(question)
-        if asked is None or not any(_may_hold_table(passage.text) for passage in passages):
+        if asked is None or not any(_TABLE_LINE.search(passage.text) for passage in passages):
             return None
         found = [
             Finding(document, answer, asked.wanted)
@@ -91,10 +92,6 @@ def numbered(passages: Sequence[Passage]) -> tuple[list[Passage], list[int]]:
     of_each = [numbers[(passage.document_id, passage.ordinal)] for passage in passages]
     once = {number: replace(passage, number=number) for passage, number in zip(passages, of_each, strict=True)}
     return [once[number] for number in sorted(once)], of_each
-
-
-def _may_hold_table(text: str) -> bool:
-    return any(hint in text for hint in _HINTS)
 
 
 def passage_at(document: Document, chunks: Sequence[Chunk], start: int, end: int) -> Passage:
