@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rag.errors import RagError
 from rag.prompt import MODEL_DECLINES, instructions, numbered_passage, question_segment
-from serving.runtime import Completion, FinishReason, Prompt, TextPiece
+from serving.runtime import Completion, FinishReason, Opening, Prompt, TextPiece
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 8  # leaves room for other answers in the engine's batch
 _WORST = (FinishReason.CANCELLED, FinishReason.DEADLINE, FinishReason.LENGTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of some passages.
+
+    Attributes:
+        passages: the best first.
+        relevance: of what was found, which has its part in whether the model declines; None leaves that to the model.
+    """
+
+    text: str
+    passages: Sequence[Passage]
+    relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +69,12 @@ class Asker:
         self._completions: list[Completion] = []
         self._took_s = 0.0
 
-    def ask(self, asked: Sequence[tuple[str, Sequence[Passage]]]) -> Generator[Reply, None, None]:
-        """The replies to questions, each about its passages, the best first; in the order in which they are asked."""
+    def ask(self, questions: Sequence[Question]) -> Generator[Reply, None, None]:
+        """The replies to questions, in order."""
         since = self._clock.elapsed_s
         pool, ended = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="apart"), threading.Event()
         try:
-            for reply in pool.map(lambda each: self._reply(each[0], each[1], ended), asked):
+            for reply in pool.map(lambda each: self._reply(each, ended), questions):
                 self._completions.append(reply.completion)
                 yield reply
         finally:
@@ -78,14 +92,15 @@ class Asker:
         """All replies as one; None where nothing was asked."""
         return _together(self._completions, self._took_s)
 
-    def _reply(self, question: str, passages: Sequence[Passage], ended: threading.Event) -> Reply:
+    def _reply(self, question: Question, ended: threading.Event) -> Reply:
         settings, text = self._settings, ""
         completion: Completion | None = None
-        sampling = replace(settings.sampling, citable=tuple(range(len(passages) + 1)))
+        citable = tuple(range(len(question.passages) + 1))
+        sampling = replace(settings.sampling, citable=citable, opening=self._opening(question.relevance))
         stop = _Either(self._cancel, ended)
         left_s = None if settings.timeout_s is None else max(settings.timeout_s - self._clock.elapsed_s, 0.001)
         reuse = settings.reuse_for(self.runtime)
-        for piece in self.runtime.stream(self._prompt(question, passages), sampling, stop, left_s, reuse=reuse):
+        for piece in self.runtime.stream(self._prompt(question), sampling, stop, left_s, reuse=reuse):
             if isinstance(piece, TextPiece):
                 text += piece.text
             else:
@@ -94,13 +109,21 @@ class Asker:
             raise RagError(f"the answer of {self.runtime.name} ended without a result; ask again")
         return Reply("" if text.lstrip().startswith(MODEL_DECLINES) else text.strip(), completion)
 
-    def _prompt(self, question: str, passages: Sequence[Passage]) -> Prompt:
+    def _opening(self, relevance: float | None) -> Opening | None:
+        calibration = None if relevance is None else self._settings.calibration()
+        if calibration is None or relevance is None:
+            return None
+        return Opening(MODEL_DECLINES, calibration.at_least(relevance))
+
+    def _prompt(self, question: Question) -> Prompt:
         first = self._settings.numbers_first
         numbered = [
             numbered_passage(replace(passage, number=number), numbers_first=first)
-            for number, passage in enumerate(passages, start=1)
+            for number, passage in enumerate(question.passages, start=1)
         ]
-        return Prompt(instructions(numbers_first=first), tuple(reversed(numbered)), question_segment(question), first)
+        return Prompt(
+            instructions(numbers_first=first), tuple(reversed(numbered)), question_segment(question.text), first
+        )
 
 
 class _Either(threading.Event):

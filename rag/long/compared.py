@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rag.cite import sentence_spans, without_markers
+from rag.long.apart import Question
 from rag.long.asked import marked
 from rag.long.from_tables import numbered
 from rag.long.table_question import Wanted
@@ -67,7 +68,7 @@ class Compared:
         ]
         asked.clock.retrieved()
         self._found = [each.passages for each in found]
-        self._bear = [each.relevance >= settings.min_relevance for each in found]
+        self._relevance = [each.relevance for each in found]
         self.passages, numbers = numbered([*self._found[0], *self._found[1]])
         self._numbers = (numbers[: len(self._found[0])], numbers[len(self._found[0]) :])
         self._said: list[_Said] = []
@@ -96,8 +97,12 @@ class Compared:
     def ask(self, asker: Asker) -> None:
         """Has the model say both sides."""
         comparison = self._comparison
-        places = [place for place, bears in enumerate(self._bear) if bears and self._found[place]]
-        asked = [(comparison.question(comparison.sides[place]), self._found[place]) for place in places]
+        least = self._asked.settings.min_relevance
+        places = [place for place, found in enumerate(self._found) if found and self._relevance[place] >= least]
+        asked = [
+            Question(comparison.question(comparison.sides[place]), self._found[place], self._relevance[place])
+            for place in places
+        ]
         replies = dict(zip(places, asker.ask(asked), strict=False))
         for place, side in enumerate(comparison.sides):
             if place not in replies:

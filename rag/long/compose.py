@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rag.events import ErrorEvent, ProgressEvent, RetrievalEvent
-from rag.long.apart import Asker
+from rag.long.apart import Asker, Question
 from rag.long.asked import marked
 from rag.long.assembled import Assembled
 from rag.long.compared import Compared, speaks_of_both
@@ -113,7 +113,7 @@ class Composer:
         asker = Asker(runtime, settings, asked.clock, asked.cancel)
         assembled: Assembled | None = None
         items = Items(question, passages)
-        for num_asked, reply in enumerate(asker.ask([(question, [passage]) for passage in passages]), start=1):
+        for num_asked, reply in enumerate(asker.ask([Question(question, [passage]) for passage in passages]), start=1):
             for item in items.take(reply.text):
                 if assembled is None:
                     yield asked.retrieved(passages, "list", f"{len(passages)} passages asked apart")

@@ -50,8 +50,9 @@ class Tables:
 
     def find(self, question: str, passages: Sequence[Passage]) -> Finding | None:
         """What a table answers to a question; None where none does, or where tables contradict each other."""
-        asked = table_question(question)
-        if asked is None or not any(_TABLE_LINE.search(passage.text) for passage in passages):
+        if not any(_TABLE_LINE.search(passage.text) for passage in passages):
+            return None
+        if (asked := table_question(question)) is None:
             return None
         found = [
             Finding(document, answer, asked.wanted)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rag.cite import CitationStream, without_markers
 from rag.events import ProgressEvent
+from rag.long.apart import Question
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -41,7 +42,7 @@ class Rewriter:
         places = sorted(first.values())
         written = list(lines)
         num_taken = 0
-        replies = self.asker.ask([(QUESTION, [lines[place].passage]) for place in places])
+        replies = self.asker.ask([Question(QUESTION, [lines[place].passage]) for place in places])
         for num_read, (place, reply) in enumerate(zip(places, replies, strict=True), start=1):
             own = self._own_words(reply.text, lines[place].passage)
             num_taken += bool(own)

@@ -8,7 +8,7 @@ from rag.app import Rag
 from rag.clock import Clock
 from rag.events import AnswerEvent, DoneEvent, RetrievalEvent, TokenEvent
 from rag.load import ask_settings
-from rag.long.apart import Asker
+from rag.long.apart import Asker, Question
 from rag.long.compared import speaks_of_both
 
 
@@ -73,8 +73,8 @@ def test_passages_are_asked_apart_in_order_and_their_cost_is_added_up(opened: Ra
     passages = opened.search("the people of the firm", limit=3)
     settings = ask_settings(opened.settings, None, max_new_tokens=4)
     asker = Asker(opened.runtime, settings, Clock())
-    replies = list(asker.ask([("Who works here?", [passage]) for passage in passages]))
-    alone = list(Asker(opened.runtime, settings, Clock()).ask([("Who works here?", [passages[2]])]))
+    replies = list(asker.ask([Question("Who works here?", [passage]) for passage in passages]))
+    alone = list(Asker(opened.runtime, settings, Clock()).ask([Question("Who works here?", [passages[2]])]))
     assert replies[2].text == alone[0].text
     whole = asker.completion
     assert whole is not None
@@ -87,7 +87,7 @@ def test_asking_apart_ends_when_it_is_cancelled(opened: Rag) -> None:
     cancel.set()
     settings = ask_settings(opened.settings, None, max_new_tokens=64)
     asker = Asker(opened.runtime, settings, Clock(), cancel)
-    (reply,) = asker.ask([("Who works here?", opened.search("people", limit=1))])
+    (reply,) = asker.ask([Question("Who works here?", opened.search("people", limit=1))])
     assert reply.completion.finish_reason == "cancelled"
 
 
