@@ -86,14 +86,14 @@ def adapter(
     alpha: Annotated[
         float | None, typer.Option(help="The change counts alpha / rank.", show_default="2 * rank")
     ] = None,
-    learning_rate: Annotated[float, typer.Option("--lr", min=0, help="Learning rate at its height.")] = 6e-4,
+    learning_rate: Annotated[float, typer.Option("--lr", min=0, help="Learning rate at its height.")] = 9e-4,
     warmup: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is there.")] = 30,
     epochs: Annotated[
         float | None, typer.Option(help="Times to go through the lessons.", show_default=f"{_DEFAULT_EPOCHS:g}")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Steps, instead of epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of epochs.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a step learns from, about.")] = 4000,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a step learns from, about.")] = 2600,
     attention: Annotated[
         Literal["block", "full"], typer.Option(help="Passages read apart, for kept states; or all in one.")
     ] = "block",

@@ -16,7 +16,7 @@ class Plan:
         warmup_steps: over which the learning rate rises; from then on it falls with what is done of the plan.
     """
 
-    learning_rate: float = 4e-4
+    learning_rate: float = 9e-4
     warmup_steps: int = 30
     steps: int | None = None
     epochs: float | None = None

@@ -41,7 +41,7 @@ class TrainSettings:
     """
 
     plan: Plan
-    batch_tokens: int = 4000
+    batch_tokens: int = 2600
     weight_decay: float = 0.0
     seed: int = 0
     every_minutes: float = 10.0
