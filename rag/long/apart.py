@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rag.abstain import refuses
 from rag.errors import RagError
 from rag.prompt import MODEL_DECLINES, instructions, numbered_passage, question_segment
 from serving.runtime import Completion, FinishReason, Opening, Prompt, TextPiece
@@ -107,7 +108,8 @@ class Asker:
                 completion = piece
         if completion is None:
             raise RagError(f"the answer of {self.runtime.name} ended without a result; ask again")
-        return Reply("" if text.lstrip().startswith(MODEL_DECLINES) else text.strip(), completion)
+        declines = text.lstrip().startswith(MODEL_DECLINES) or refuses(text)
+        return Reply("" if declines else text.strip(), completion)
 
     def _opening(self, relevance: float | None) -> Opening | None:
         calibration = None if relevance is None else self._settings.calibration()

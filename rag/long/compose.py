@@ -13,7 +13,7 @@ from rag.long.compared import Compared, speaks_of_both
 from rag.long.editions import editions_of
 from rag.long.from_tables import Tables, numbered
 from rag.long.items import Items
-from rag.long.kind import asks_for_list
+from rag.long.kind import as_question, asks_for_list
 from rag.long.named import document_named, summary_of
 from rag.long.sides import comparison_of
 from rag.long.summary import Summary
@@ -113,7 +113,9 @@ class Composer:
         asker = Asker(runtime, settings, asked.clock, asked.cancel)
         assembled: Assembled | None = None
         items = Items(question, passages)
-        for num_asked, reply in enumerate(asker.ask([Question(question, [passage]) for passage in passages]), start=1):
+        for num_asked, reply in enumerate(
+            asker.ask([Question(as_question(question), [passage]) for passage in passages]), start=1
+        ):
             for item in items.take(reply.text):
                 if assembled is None:
                     yield asked.retrieved(passages, "list", f"{len(passages)} passages asked apart")

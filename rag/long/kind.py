@@ -23,7 +23,20 @@ _LIST = re.compile(
     re.IGNORECASE,
 )
 
+_ORDER = re.compile(
+    r"^\W*(?:please\s+|(?:can|could) you\s+)?"
+    r"(?:list|enumerate|name|(?:give|show|tell)(?: me| us)?)\s+"
+    r"(?:a list of\s+)?(?:all\s+)?(?:of\s+)?(?:the\s+)?(?P<what>[^?]+?)\W*$",
+    re.IGNORECASE,
+)
+
 
 def asks_for_list(question: str) -> bool:
     """Whether all that there is of something is asked for: "Which fault codes are there?", "List the spare parts"."""
     return _LIST.search(question) is not None
+
+
+def as_question(question: str) -> str:
+    """The same as a question where it is an order, which small models have seen less of."""
+    found = _ORDER.match(" ".join(question.split()))
+    return question if found is None else f"What are the {found['what']}?"

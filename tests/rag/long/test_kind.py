@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.long.kind import asks_for_list
+from rag.long.kind import as_question, asks_for_list
 from rag.long.sides import comparison_of
 
 
@@ -115,3 +115,9 @@ def test_a_comparison_names_its_sides_and_what_is_asked_of_each(
 )
 def test_what_names_no_two_things_is_no_comparison(question: str) -> None:
     assert comparison_of(question) is None
+
+
+def test_an_order_is_put_as_a_question() -> None:
+    assert as_question("List all fault codes") == "What are the fault codes?"
+    assert as_question("Please give me a list of the meeting dates.") == "What are the meeting dates?"
+    assert as_question("Which fault codes are there?") == "Which fault codes are there?"
