@@ -78,3 +78,10 @@ def test_other_prompts_than_it_was_trained_with_are_warned_of_once_it_is_loaded(
         with caplog.at_level(logging.WARNING), Rag.open(settings=load_settings(adapter=str(adapter))) as rag:
             assert rag.runtime.name.endswith("+reader") == bool(times)
         assert caplog.text.count(warning) == times
+
+
+def test_formats_are_compared_with_the_adapter_merged(home: Path, reader: Path) -> None:
+    asked = ("eval", "quantization", "--tokens", 64, "--formats", "int8", "--repeats", 1, "--json")
+    plain, merged = (json.loads(run("--adapter", adapter, *asked)) for adapter in ("none", reader))
+    assert merged["settings"]["model"] == plain["settings"]["model"] + "+reader"
+    assert merged["rows"][0]["perplexity"] != plain["rows"][0]["perplexity"]
