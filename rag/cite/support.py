@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rag.cite.bearing import BY_TEXT, WITH_VECTORS, Signs, signs
 from rag.cite.facts import facts, missing_facts
 from rag.cite.kinds import compares_elsewhere
+from rag.cite.polarity import denies, qualifies
 from rag.cite.surroundings import Surroundings
 from rag.terms import terms, weighted_share
 
@@ -108,9 +109,9 @@ class Supporter:
         if not spans:
             loose = _best_span(claim, passage, weights, around.sentences)
             span = claim.stretch_in(passage.text, loose.start, loose.end)
-            if min(loose.share, loose.news_share) < 1 - _ROUNDING or span[1] - span[0] > _MOST_STRETCHED * len(
-                claim.said
-            ):
+            is_whole = min(loose.share, loose.news_share) > 1 - _ROUNDING
+            is_stretched = span[1] - span[0] > _MOST_STRETCHED * len(claim.said)
+            if not is_whole or is_stretched or qualifies(claim.said, passage.text[loose.start : loose.end]):
                 return loose
             spans = [span]
         place = max((around.at(*span) for span in spans), key=lambda place: place.rank)
@@ -134,7 +135,8 @@ class Supporter:
             found = max(found, _best_span(claim, passage, weights, pairs), key=lambda support: support.share)
         likely = min(found.share, found.news_share)
         bears = around.in_sentence((found.start, found.end)) - around.best_in_sentence >= _MOST_BEHIND
-        verified = found.is_there and not found.missing and bears and likely >= MIN_SHARE
+        turned = denies(claim.said, self._question, passage.text[found.start : found.end])
+        verified = found.is_there and not found.missing and bears and not turned and likely >= MIN_SHARE
         return replace(found, likely=likely, verified=verified and not self._compares(passage, found))
 
     def _compares(self, passage: Passage, found: Support) -> bool:

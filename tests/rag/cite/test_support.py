@@ -77,6 +77,14 @@ def test_a_statement_about_something_else_is_no_answer(make_passage: Make, check
     assert not found(question, wrong, gauge, checks).verified
 
 
+def test_small_words_that_turn_what_is_said_have_to_be_there(make_passage: Make, checks: Checks) -> None:
+    terms = make_passage(1, "Damage by frost is not covered by the warranty. It killed an estimated 25 million people.")
+    question = "Is damage by frost covered by the warranty?"
+    assert found(question, "No, damage by frost is not covered by the warranty.", terms, checks).verified
+    assert not found(question, "Yes, damage by frost is covered by the warranty.", terms, checks).verified
+    assert not found("How many people did it kill?", "over 25 million people", terms, checks).verified
+
+
 def test_without_token_vectors_words_decide(make_passage: Make) -> None:
     war = make_passage(1, WAR)
     assert found("Who led the fleet?", "Admiral Dupont", war).verified
