@@ -103,13 +103,14 @@ class Compared:
             Question(comparison.question(comparison.sides[place]), self._found[place], self._relevance[place])
             for place in places
         ]
-        replies = dict(zip(places, asker.ask(asked), strict=False))
+        replies = dict(zip(places, asker.ask(asked), strict=True))
         for place, side in enumerate(comparison.sides):
-            if place not in replies:
+            reply = replies[place].text if place in replies else ""
+            if set(terms(without_markers(reply))) <= set(terms(comparison.question(side))):  # its name says nothing
                 self._said.append(_Said("", (), None, f"{_capital(side)}: "))
                 continue
-            numbers, reply = self._numbers[place], replies[place]
-            text = _MARKER.sub(lambda found, its=numbers: _named(found[1], its), reply.text)  # type: ignore[misc]
+            numbers = self._numbers[place]
+            text = _MARKER.sub(lambda found, its=numbers: _named(found[1], its), reply)  # type: ignore[misc]
             text, citations = self._asked.checked(comparison.question(side), text, self.passages)
             self._said.append(_Said(text, citations, _verified_value(text, citations), f"{_capital(side)}: "))
 

@@ -83,16 +83,19 @@ class Comparison:
         asked: with `{}` where a side's name goes.
         sign: 1 where the side with the larger value is asked for, -1 where the smaller one is, 0 where neither.
         word: what that side does, such as `is cheaper`; empty where nothing is said.
+        definite: whether each side is named with an article.
     """
 
     sides: tuple[str, str]
     asked: str
     sign: int = 0
     word: str = ""
+    definite: tuple[bool, bool] = (False, False)
 
     def question(self, side: str) -> str:
         """What is asked of one side."""
-        return self.asked.format(side)
+        article = "the " if self.definite[self.sides.index(side)] else ""
+        return self.asked.format(f"{article}{side}")
 
 
 def comparison_of(question: str) -> Comparison | None:
@@ -110,7 +113,8 @@ def _checked(parts: dict[str, str | None]) -> Comparison | None:
     if any(not _is_name(side) for side in sides) or set(terms(sides[0])) == set(terms(sides[1])):
         return None
     asked, sign, word = _asked(parts)
-    return Comparison(sides, asked, sign, word)
+    definite = (_NAME.match(parts["a"] or "") is not None, _NAME.match(parts["b"] or "") is not None)
+    return Comparison(sides, asked, sign, word, definite)
 
 
 def _asked(parts: dict[str, str | None]) -> tuple[str, int, str]:
