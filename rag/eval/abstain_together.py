@@ -4,6 +4,7 @@ questions, measured on the other.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -158,12 +159,12 @@ def calibrated(half: Half, false_rate: float) -> Calibration | None:
     """The weights that tell best, with so many of the answerable declined; None if the model's word tells nothing."""
     answered = half.kinds == ANSWERABLE
     values = np.column_stack([half.model, -half.retrieval])
-    (own, relevance), bias = fit(values, ~answered)
+    own, relevance = (round(float(weight), 4) for weight in fit(values, ~answered)[0])
     if own <= 0:
         return None
-    unshifted = Calibration(float(own), float(relevance), float(bias))
+    unshifted = Calibration(own, relevance, 0.0)
     threshold = _threshold(half, half.scores(unshifted)[TOGETHER], false_rate)
-    return Calibration(round(float(own), 4), round(float(relevance), 4), round(float(bias - threshold), 4))
+    return replace(unshifted, bias=math.floor(-threshold * 1e4) / 1e4)
 
 
 def figures(first: Half, second: Half, calibration: Calibration | None, false_rate: float) -> Iterator[Figure]:
@@ -199,9 +200,11 @@ def curve(half: Half, calibration: Calibration | None) -> Iterator[dict[str, Any
 
 
 def _threshold(half: Half, scores: NDArray[float64], rate: float) -> float:
-    """Above which so many of the answerable questions are, at most."""
+    """Above which so many of the answerable questions are, at most; but for those that are declined in any case."""
     ordered = np.sort(half.of(scores, ANSWERABLE))[::-1]
-    return float(ordered[min(int(rate * len(ordered)), len(ordered) - 1)])
+    in_any_case = int(np.isinf(ordered).sum())
+    place = max(int(rate * len(ordered)), in_any_case)
+    return float(ordered[min(place, len(ordered) - 1)])
 
 
 def _share(flags: NDArray[np.bool_]) -> float:

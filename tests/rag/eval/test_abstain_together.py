@@ -77,6 +77,15 @@ def test_what_retrieval_alone_declines_is_declined_whatever_the_model_says() -> 
     assert (scores["together"] == np.inf).all()
 
 
+def test_where_retrieval_alone_declines_more_than_is_allowed_the_model_declines_no_more() -> None:
+    cases = half(1)
+    cases.beyond = (cases.kinds == ANSWERABLE) & (np.arange(len(cases.kinds)) % 2 == 0)
+    calibration = calibrated(cases, RATE)
+    assert calibration is not None
+    declined = cases.of(cases.scores(calibration)["together"], ANSWERABLE) > 0
+    assert (declined == cases.of(cases.beyond, ANSWERABLE)).all()
+
+
 def test_a_model_that_declines_the_answerable_rather_gets_no_calibration() -> None:
     assert calibrated(half(1, model=-2.0), RATE) is None
 
