@@ -73,6 +73,10 @@ class Columns:
         cells = self._cell_terms[place]
         return frozenset().union(*(cell for column, cell in enumerate(cells) if column != leaving_out))
 
+    def first_terms(self, place: int) -> frozenset[str]:
+        """The terms of a row's first cell."""
+        return self._cell_terms[place][0]
+
     def labelled(self, places: Iterable[int], wanted: frozenset[str], leaving_out: int | None = None) -> list[int]:
         """Those of the rows that are called by all of some terms, in one cell."""
         labels = [column for column in self.labels if column != leaving_out]

@@ -94,7 +94,10 @@ def _cell(question: TableQuestion, columns: Columns) -> TableAnswer | None:
             score, weak = 0, 0  # of a list of properties, where the row says what is asked
         elif (score := len(meant)) + (weak := len(weakly)) == 0:
             continue
-        if rows := _named_rows(question.terms - meant, columns, column):
+        rows = _named_rows(question.terms - meant, columns, column)
+        if not score and not weak:
+            rows = [place for place in rows if question.terms <= columns.context | columns.first_terms(place)]
+        if rows:
             found.setdefault((score, weak), []).append((column, rows))
     best = found[max(found)] if found else []
     if len(best) != 1:

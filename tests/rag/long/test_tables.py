@@ -194,6 +194,11 @@ def test_what_cannot_be_compared_is_not(question: str) -> None:
     assert _answers("crates.md", question) == []
 
 
+def test_a_property_is_named_by_its_row_and_not_by_a_remark() -> None:
+    assert [line.value for line in _answers("merganser-3-manual.pdf", "What is the beam angle?")[0].lines] == ["8°"]
+    assert _answers("merganser-3-manual.pdf", "What is the part number of the memory card?") == []
+
+
 def test_a_question_that_too_many_rows_fit_is_not_answered() -> None:
     assert _answers("long.csv", "What is the price of kind 1?") == []
     assert len(_answers("long.csv", "What is the price of item 7 kind 1?")) == 1
