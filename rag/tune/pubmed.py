@@ -65,7 +65,7 @@ def _lesson(group: Sequence[tuple[str, Any]], entries: Sequence[tuple[str, Any]]
         if said:
             asked.append(Asked(reworded(entry["QUESTION"], drawn, 0.1), said, _WEIGHT))
     others = [entry["QUESTION"] for name, entry in entries if name not in dict(group)]
-    asked += [Asked(question) for question in drawn.sample(others, min(1, len(others)))]
+    asked += [Asked(question, weight=_WEIGHT) for question in drawn.sample(others, min(1, len(others)))]
     drawn.shuffle(asked)
     return lesson_of(sources, asked, drawn)
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MAX_SIZE = 1900  # of a lesson, in tokens as `size_of` guesses them
-_DECLINED_WEIGHT = 0.6  # at one a model in training declines far more than it has to
 _TURN = 9  # tokens of the chat template around an exchange
 _LETTERS = 4.6  # of English words go into a token, with the space in front; every digit and sign is one
 
@@ -78,8 +77,7 @@ def lesson_of(sources: Sequence[Source], asked: Sequence[Asked], drawn: random.R
     exchanges: list[Exchange] = []
     room = MAX_SIZE - sum(size_of(passage.text) for passage in passages)
     for one in asked:
-        weight = one.weight if one.said else _DECLINED_WEIGHT
-        exchange = Exchange(question_segment(one.question), answer_of(one, numbers), weight)
+        exchange = Exchange(question_segment(one.question), answer_of(one, numbers), one.weight)
         room -= size_of(exchange.question) + size_of(exchange.answer) + _TURN
         if room < 0 and exchanges:
             break

@@ -28,8 +28,10 @@ _SIZES = (1, 2, 2, 3, 3, 3, 4, 4, 4, 4, 4, 4, 4, 5, 5, 5)  # passages of a lesso
 _MAX_ANSWERED = 24
 _MAX_PASSAGES = 0.65 * MAX_SIZE  # in tokens, so that there is room for questions
 _DECLINED = (0.25, 0.5)  # questions without an answer, for each that has one
+_DECLINED_WEIGHT = 0.6  # at one, a model in training declines far more of these than it has to
 _IMPOSSIBLE = 0.85  # of those: ones that people wrote to look answerable, where there are any
-_MIN_IMPOSSIBLE = 9  # in a lesson whose passages have so many
+_MIN_DECLINED_WEIGHT = 0.6  # at one, a model in training declines far more of these than it has to
+_IMPOSSIBLE = 9  # in a lesson whose passages have so many
 _MARGIN = 0.08  # by which a question is nearer to its own paragraph than to those it is asked of
 _FOREIGN = 0.12  # lessons with a passage of another article
 _CUT = 0.12  # paragraphs that a chunk's end cuts
@@ -104,7 +106,10 @@ class _Shelf:
         drawn.shuffle(answered)
         answered = answered[:_MAX_ANSWERED]
         wanted = round(max(len(answered), 4) * drawn.uniform(*_DECLINED))
-        declined = [Asked(question) for question in self._declined(group, sources, other, wanted, drawn)]
+        declined = [
+            Asked(question, weight=_DECLINED_WEIGHT)
+            for question in self._declined(group, sources, other, wanted, drawn)
+        ]
         asked = [replace(one, question=reworded(one.question, drawn)) for one in (*answered, *declined)]
         drawn.shuffle(asked)
         return lesson_of(sources, asked, drawn)

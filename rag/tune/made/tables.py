@@ -214,5 +214,5 @@ def bare(thing: str) -> str:
     return upper(thing.removeprefix("the "))
 
 
-TABLES = (_markdown, _markdown, _records, _lines)
+TABLES = (_markdown, _markdown, _records, _records, _lines)
 """Ways of writing a table, as often as they are used."""
