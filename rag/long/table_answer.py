@@ -137,6 +137,8 @@ def _extreme(question: TableQuestion, columns: Columns) -> TableAnswer | None:
     if found is None:
         return None
     column, values = found
+    if question.of_two and len(values) != 2:  # noqa: PLR2004
+        return None
     wanted = (max if question.wanted is Wanted.LARGEST else min)(value.number for value in values.values())
     rows = [place for place, value in values.items() if value.number == wanted]
     if len(rows) > _MAX_TIED:

@@ -27,11 +27,20 @@ _EXTREMES: tuple[tuple[str, int, str], ...] = (
     (r"largest|biggest|greatest|highest|longest|most|maximum|max", 1, ""),
     (r"smallest|lowest|shortest|least|fewest|minimum|min", -1, ""),
 )
+_OF_TWO: tuple[tuple[str, int, str], ...] = (
+    (r"cheaper|less expensive", -1, "price"),
+    (r"more expensive|dearer", 1, "price"),
+    (r"heavier", 1, "weight"),
+    (r"lighter", -1, "weight"),
+    (r"longer|larger|higher|greater|bigger", 1, ""),
+    (r"shorter|smaller|lower", -1, ""),
+)
 _HOW_MANY = re.compile(
     r"^\W*how many (?P<noun>[\w' -]+?)\s+(?P<verb>are|were|do|does|did|is|have|has|can|fit|fits|belong)\b",
     re.IGNORECASE,
 )
 _DOING = re.compile(r"\b(?:to do|(?:should|must|can|do) (?:i|we|you|one) do)\b")
+_WHICH = re.compile(r"^\W*(?:which|what)\b", re.IGNORECASE)
 _SUM = re.compile(r"\b(?:total|sum|altogether|combined|in all|add up)\b", re.IGNORECASE)
 _THERE = re.compile(r"\bare (?:there|listed|available|in the)\b", re.IGNORECASE)
 
@@ -80,6 +89,7 @@ class TableQuestion:
         concept: what the column is about where the question says so in other words, such as `price` for "cheapest".
         counted: of "How many parts fit …?", the terms of "parts".
         is_open: whether it asks what is there in all: "how many … are there".
+        of_two: whether it asks for one of two rows: "the shorter".
     """
 
     wanted: Wanted
@@ -88,6 +98,7 @@ class TableQuestion:
     concept: str = ""
     counted: frozenset[str] = frozenset()
     is_open: bool = False
+    of_two: bool = False
 
     def column_terms(self, column: str) -> tuple[frozenset[str], frozenset[str]]:
         """The terms of the question, and its weak words, that a column of this name is meant by."""
@@ -106,14 +117,17 @@ def table_question(question: str) -> TableQuestion | None:
     """What a question could ask of a table; None where it asks for more than is understood here."""
     if _CONDITION.search(question):
         return None
-    concept, extreme, plain = _extreme(question)
+    concept, extreme, plain = _extreme(question, _EXTREMES)
+    of_two = not extreme and _WHICH.match(question) is not None
+    if of_two:
+        concept, extreme, plain = _extreme(question, _OF_TWO)
     if any(word.casefold() not in _NO_SUPERLATIVE for word in _SUPERLATIVE.findall(plain)):
         return None
     said = frozenset(terms(plain))
     weak = _weak_words(plain) | (said & GENERIC)
     said -= GENERIC
     if extreme:
-        return TableQuestion(Wanted.LARGEST if extreme > 0 else Wanted.SMALLEST, said, weak, concept)
+        return TableQuestion(Wanted.LARGEST if extreme > 0 else Wanted.SMALLEST, said, weak, concept, of_two=of_two)
     if found := _HOW_MANY.match(plain):
         is_open = _THERE.search(plain) is not None
         return TableQuestion(Wanted.COUNT, said, weak, counted=frozenset(terms(found["noun"])), is_open=is_open)
@@ -128,9 +142,9 @@ def header_terms(text: str) -> frozenset[str]:
     return frozenset(terms(re.sub(r"[_./()\-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text))))
 
 
-def _extreme(question: str) -> tuple[str, int, str]:
-    """What a superlative is about, and its direction; and the question without it."""
-    for pattern, sign, concept in _EXTREMES:
+def _extreme(question: str, words: tuple[tuple[str, int, str], ...]) -> tuple[str, int, str]:
+    """What a superlative or comparative is about, and its direction; and the question without it."""
+    for pattern, sign, concept in words:
         found = re.search(rf"\b(?:{pattern})\b", question, re.IGNORECASE)
         if found is not None:
             return concept, sign, f"{question[: found.start()]} {question[found.end() :]}"

@@ -115,6 +115,7 @@ def test_a_long_table_in_several_pieces_is_one() -> None:
         ("calibration-procedure.docx", "What is the calibration interval of the Bittern?", ["18 months"]),
         ("calibration-procedure.docx", "Which instrument has the shortest interval?", ["6 months"]),
         ("service-and-returns.html", "What is the turnaround in Christchurch?", ["15 days"]),
+        ("price-list-2025.csv", "Which solar panel has the shorter lead time?", ["11"]),
         ("crates.md", "What is the weight of crate K2?", ["12 kg"]),
         ("crates.md", "Which crate has the lowest weight?", ["9 kg"]),
         ("crates.md", "Which crate has the highest value?", ["2,000"]),
@@ -166,6 +167,8 @@ def test_rows_are_listed(name: str, question: str, num_rows: int) -> None:
         "How many instruments are there?",
         "What is the price?",
         "Which part is the most reliable?",
+        "Which cable is longer?",  # three of them
+        "Which part is cheaper?",
         "What is the average price of the solar panels?",
         "Which parts cost less than 20 pounds?",
         "Who makes the solar panel?",
