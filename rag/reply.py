@@ -10,7 +10,7 @@ from rag.abstain import refuses
 from rag.cite import CitationStream
 from rag.errors import RagError
 from rag.prompt import MODEL_DECLINES
-from serving.runtime import Completion, TextPiece
+from serving.runtime import Completion, FinishReason, TextPiece
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,8 +43,8 @@ class Reply:
         opening: how it begins where the model is to decline; None leaves that to the model.
 
     Attributes:
-        declined: whether the model says that the passages do not answer, in the way it was told to. Nothing of that
-            is shown.
+        declined: whether the model says that the passages do not answer, in the way it was told to, or says nothing at
+            all. Nothing of that is shown.
         completion: how the reply ended, when it has.
         likely_declined: how likely the model was to decline, where there is an opening and it was asked.
     """
@@ -111,6 +111,7 @@ class Reply:
             raise RagError(f"the answer of {runtime.name} ended without a result; ask again")
         if not self.declined:
             yield from self._shown.finish()
+            self.declined = not self.answer.strip() and self.completion.finish_reason is FinishReason.STOP
 
     def _make_stream(
         self, question: str, passages: Sequence[Passage], term_weights: TermWeights

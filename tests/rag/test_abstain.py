@@ -185,7 +185,7 @@ def reply_of(rag: Rag, runtime: Saying, opening: Opening | None = None) -> tuple
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 40])
-@pytest.mark.parametrize("text", ["[0]", "[0].", " [0]\n", "[0] The keeper is Ingrid Solheim [1]."])
+@pytest.mark.parametrize("text", ["[0]", "[0].", " [0]\n", " \n", "[0] The keeper is Ingrid Solheim [1]."])
 def test_nothing_is_shown_of_a_reply_that_declines(harbour: Rag, text: str, size: int) -> None:
     reply, shown = reply_of(harbour, Saying(text, size))
     assert reply.declined
