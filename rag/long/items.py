@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from rag.events import Passage
 
 _MAX_WORDS = 14  # of an item; what is longer is a sentence that lists nothing
-_LEAD = re.compile(r"^[^:]{0,80}\b(?:are|is|were|include|includes|included|following|namely)\b\s*:?\s+|^[^:]{1,60}:\s+")
+_LEAD = re.compile(
+    r"^(?!(?:it|this|they|we)\b)[^:,]{0,80}?\b(?:are|is|were|includes?|included|following|namely)\b\s*:?\s+|^[^:]{1,60}:\s+",
+    re.IGNORECASE,
+)
 _BETWEEN = re.compile(r"\s*(?:;|,(?!\d{3}\b))\s*(?:and\s+|or\s+)?|\s*\n\s*|\s+and\s+")
+_COUNT = re.compile(r"^(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\d+)\s+", re.IGNORECASE)
+_CLAUSE = re.compile(r"\b(?:is|are|was|were|it|we|they|he|she|you)\b", re.IGNORECASE)
 _EDGES = re.compile(r"^(?:[-*•]|\d{1,2}[.)])\s+|^(?:the|an?)\s+|[\s.;:,]+$")
 
 
@@ -82,13 +87,14 @@ def items_of(reply: str, passage: Passage) -> list[str]:
     said = without_markers(reply).strip()
     there = set(terms(passage.searchable_text))
     pieces = [piece for each in _BETWEEN.split(_LEAD.sub("", said)) if (piece := _plain(each))]
-    if _stands(said, passage.text) and len({piece[0].islower() for piece in pieces}) > 1:
+    if _stands(said, passage.text) and len({_COUNT.sub("", piece)[:1].islower() for piece in pieces}) > 1:
         pieces = [_plain(said)]
-    return [
-        piece
-        for piece in dict.fromkeys(pieces)
-        if (words := set(terms(piece))) and words <= there and len(piece.split()) <= _MAX_WORDS
-    ]
+    return [piece for piece in dict.fromkeys(pieces) if _can_be_item(piece) and set(terms(piece)) <= there]
+
+
+def _can_be_item(piece: str) -> bool:
+    """Whether it names something: it is short, and no clause."""
+    return bool(terms(piece)) and len(piece.split()) <= _MAX_WORDS and not _CLAUSE.search(piece)
 
 
 def _plain(piece: str) -> str:

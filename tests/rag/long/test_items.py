@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rag.events import Passage
 from rag.long.items import Items, items_of
 
@@ -53,6 +55,16 @@ def test_what_does_not_stand_in_the_passage_is_no_item() -> None:
 def test_what_is_said_of_an_item_stays_with_it() -> None:
     passage = _passages()[2]
     assert items_of("Boats to the Isle of Var need a pilot [1].", passage) == ["Boats to the Isle of Var need a pilot"]
+    said = "Ada Lind, elected in 2022 and again in 2025"
+    assert items_of(f"{said} [1]", replace(passage, text=f"There is {said}.")) == [said]
+
+
+def test_counted_things_are_items_and_clauses_are_none() -> None:
+    pool = replace(
+        _passages()[0], text="The pool holds two Herons, four Dippers and Bitterns. It is full, grade C is ice."
+    )
+    assert items_of("two Herons, four Dippers and Bitterns [1]", pool) == ["two Herons", "four Dippers", "Bitterns"]
+    assert items_of("It is full, grade C is ice [1]", pool) == []
 
 
 def test_an_item_is_given_once_nothing_can_be_added_to_it() -> None:
