@@ -112,6 +112,8 @@ class Compared:
             numbers = self._numbers[place]
             text = _MARKER.sub(lambda found, its=numbers: _named(found[1], its), reply)  # type: ignore[misc]
             text, citations = self._asked.checked(comparison.question(side), text, self.passages)
+            if comparison.is_open and not any(citation.verified for citation in citations):
+                text, citations = "", ()  # of all that could be said of it, this is hardly what was meant
             self._said.append(_Said(text, citations, _verified_value(text, citations), f"{_capital(side)}: "))
 
     def pieces(self) -> Iterator[tuple[str, tuple[Citation, ...]]]:

@@ -72,7 +72,7 @@ class Editions:
 
 def editions_of(comparison: Comparison, asked: Asked, index: Index) -> Editions | None:
     """Both sides as editions of one text; None where they are not called so, or no such thing."""
-    if comparison.asked != "What is {}?" or asked.settings.where is not None:
+    if not comparison.is_open or asked.settings.where is not None:
         return None  # something of them is compared, not they themselves; or not all documents may be found
     sides = [_TOPIC.sub("", side) for side in comparison.sides]
     topics = [found["topic"] for side in comparison.sides if (found := _TOPIC.search(side))]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from rag.terms import terms
 
 _MAX_SIDE_WORDS = 12
+_OPEN = "What is {}?"
 _WAYS: tuple[tuple[str, int, str], ...] = (
     (r"cheaper|less expensive|less costly|less dear", -1, "What does {} cost?"),
     (r"more expensive|dearer|costlier|pricier|more costly", 1, "What does {} cost?"),
@@ -92,6 +93,11 @@ class Comparison:
     word: str = ""
     definite: tuple[bool, bool] = (False, False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is not said in what the sides are compared."""
+        return self.asked == _OPEN
+
     def question(self, side: str) -> str:
         """What is asked of one side."""
         article = "the " if self.definite[self.sides.index(side)] else ""
@@ -129,7 +135,7 @@ def _asked(parts: dict[str, str | None]) -> tuple[str, int, str]:
     if way := (parts.get("way") or "").casefold():
         sign, asked = next((sign, asked) for pattern, sign, asked in _WAYS if re.fullmatch(pattern, way))
         return (f"What is the {noun} of {{}}?", sign, f"has the {way} {noun}") if noun else (asked, sign, f"is {way}")
-    return (f"What is the {noun} of {{}}?" if noun else "What is {}?"), 0, ""
+    return (f"What is the {noun} of {{}}?" if noun else _OPEN), 0, ""
 
 
 def _plain(side: str) -> str:
