@@ -1,10 +1,11 @@
 """Merging an adapter into a model's weights while these are loaded: nothing of it is left to compute for a token.
 
-What an adapter adds to a weight is far less than a step of 4 bits: a hundredth of one for SmolLM2-135M. Where a file
-holds weights in 4 bits already, each of them is on a step, and rounding to the nearest would bring it back there:
-nearly all of the adapter would be lost. Rounding up or down by chance keeps it on average (Gupta et al. 2015,
-https://arxiv.org/abs/1502.02551). On held-out answers of an adapter for that model the KL divergence to float32 is
-0.09 so, 1.8 with the nearest, and 0.002 in 8 bits, where steps are small enough.
+What an adapter adds to a weight is far less than a step of 4 bits: for SmolLM2-135M a hundredth of one early in
+training, less than a tenth at its end. Where a file holds weights in 4 bits already, each of them is on a step, and
+rounding to the nearest would bring it back there: the more of the adapter would be lost the less it is. Rounding up or
+down by chance keeps it on average (Gupta et al. 2015, https://arxiv.org/abs/1502.02551). On held-out answers, early in
+training, the KL divergence to 8 bits is 0.09 so, 1.8 with the nearest; at its end, that to float32 is 0.07, and 0.002
+in 8 bits, where steps are small enough.
 """
 
 from __future__ import annotations
