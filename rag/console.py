@@ -176,7 +176,7 @@ def print_sources(
     spans = {near.number: near.quote for near in nearest}
     others = [each for each in passages if each.number not in cited and (not spans or each.number in spans)]
     if others:
-        heading = "Nearest passages" if nearest else "Also read"
+        heading = "Nearest passages" if nearest and not cited else "Also read"
         out.print(f"\n[bold]{heading}[/bold]")
     for passage in others:
         out.print(

@@ -67,7 +67,7 @@ export class Sources {
     this.citedHead.hidden = this.cited.children.length === 0;
     const only = this.read.children.length;
     this.readBox.hidden = only === 0;
-    if (this.nearest) this.readSummary.textContent = "Nearest passages";
+    if (this.nearest && !this.cited.children.length) this.readSummary.textContent = "Nearest passages";
     else this.readSummary.textContent = this.cited.children.length
       ? `${count(only, "more passage")} read, not cited` : `${count(only, "passage")} read`;
   }
