@@ -302,17 +302,17 @@ class Completion:
 
 
 class Reader(Protocol):
-    """A model as far as it matters for what is kept of passages.
-
-    Attributes:
-        default_reuse: how it is best given kept states, as far as nobody measured it.
-    """
+    """A model as far as it matters for what is kept of passages."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What measurements of it are kept under."""
+        ...
 
     @property
-    def default_reuse(self) -> Reuse: ...
+    def default_reuse(self) -> Reuse:
+        """How it is best given kept states, as far as nobody measured it."""
+        ...
 
 
 class Runtime(Protocol):

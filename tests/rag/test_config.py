@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from serving.runtime import Reuse
 @dataclass(frozen=True)
 class Named:
     name: str
-    default_reuse: Reuse = Reuse()
+    default_reuse: Reuse = field(default_factory=Reuse)
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(

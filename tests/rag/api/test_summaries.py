@@ -18,9 +18,11 @@ def test_a_summary_streams_with_progress_before_its_first_line(live):
     kinds = [line[7:] for line in lines if line.startswith("event: ")]
     assert re.fullmatch(r"(progress )+retrieval (token |citation |html )+done", " ".join(kinds))
     found = [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
-    assert {
-        key: found[0][key] for key in ("type", "stage", "done")
-    } == {"type": "progress", "stage": "about-sallowfield.md", "done": 0}
+    assert {key: found[0][key] for key in ("type", "stage", "done")} == {
+        "type": "progress",
+        "stage": "about-sallowfield.md",
+        "done": 0,
+    }
     assert found[-2]["html"].count('class="chip chip-verified"') == len(found[-1]["citations"]) > 1
 
 
