@@ -147,7 +147,10 @@ class SummaryRequest(Rendered):
     """Documents to summarise."""
 
     documents: list[DocumentId] = Field(
-        min_length=1, max_length=MAX_DOCUMENTS, description="Ids, or their first six or more digits."
+        min_length=1,
+        max_length=MAX_DOCUMENTS,
+        description="Ids, or their first six or more digits.",
+        examples=[["3f9a5c"]],
     )
     collection: CollectionName | None = None
     length: Literal["short", "medium", "long"] = Field(
