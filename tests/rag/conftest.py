@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import threading
 import time
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rag.app import Rag
 
 DEMO = Path(rag.demo.__file__).parent / "docs"
+_STOP_S = 30.0
 T = TypeVar("T")
 
 
@@ -71,7 +73,7 @@ def _live(home: Path, **flags: object) -> Iterator[Live]:
     with Rag.open(settings=settings) as opened, listen("127.0.0.1", 0) as listener:
         app = create_app(opened)
         server = Server(app)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
@@ -80,7 +82,12 @@ def _live(home: Path, **flags: object) -> Iterator[Live]:
                 yield Live(url, opened, app, client)
         finally:
             server.should_exit = True
-            thread.join()
+            thread.join(_STOP_S)
+            if thread.is_alive():
+                faulthandler.dump_traceback()
+                server.force_exit = True
+                thread.join(_STOP_S)
+            assert not thread.is_alive(), "the server does not stop"
 
 
 @pytest.fixture(scope="session")
