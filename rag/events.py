@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from indexes.types import Chunk, Document
     from rag.plan import Plan
 
 
@@ -35,6 +36,36 @@ class Passage:
     score: float
     similarity: float
     rerank_score: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        document: Document,
+        chunk: Chunk,
+        *,
+        number: int = 0,
+        score: float = 0.0,
+        similarity: float = 0.0,
+        rerank_score: float | None = None,
+    ) -> Passage:
+        """A chunk of a document with its number and scores."""
+        return cls(
+            number=number,
+            document_id=document.id,
+            document_name=document.name,
+            path=document.path,
+            collection=document.collection,
+            ordinal=chunk.ordinal,
+            pages=chunk.pages,
+            section=chunk.section,
+            text=chunk.text,
+            num_tokens=chunk.num_tokens,
+            start=chunk.start,
+            end=chunk.end,
+            score=score,
+            similarity=similarity,
+            rerank_score=rerank_score,
+        )
 
     @property
     def final_score(self) -> float:

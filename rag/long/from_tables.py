@@ -99,23 +99,4 @@ def passage_at(document: Document, chunks: Sequence[Chunk], start: int, end: int
     """The first passage that holds a stretch of a document's text, or its beginning; not yet numbered."""
     whole = (chunk for chunk in chunks if chunk.start <= start and end <= chunk.end)
     begun = (chunk for chunk in chunks if chunk.start <= start < chunk.end)
-    return _passage(document, next(whole, None) or next(begun, chunks[-1]))
-
-
-def _passage(document: Document, chunk: Chunk) -> Passage:
-    return Passage(
-        number=0,
-        document_id=document.id,
-        document_name=document.name,
-        path=document.path,
-        collection=document.collection,
-        ordinal=chunk.ordinal,
-        pages=chunk.pages,
-        section=chunk.section,
-        text=chunk.text,
-        num_tokens=chunk.num_tokens,
-        start=chunk.start,
-        end=chunk.end,
-        score=0.0,
-        similarity=0.0,
-    )
+    return Passage.of(document, next(whole, None) or next(begun, chunks[-1]))

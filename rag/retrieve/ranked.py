@@ -48,20 +48,10 @@ def taking_turns(lists: Sequence[Sequence[Ranked]]) -> list[Ranked]:
 def to_passage(number: int, ranked: Ranked) -> Passage:
     """The passage with a number."""
     candidate = ranked.candidate
-    chunk, document = candidate.hit.chunk, candidate.hit.document
-    return Passage(
+    return Passage.of(
+        candidate.hit.document,
+        candidate.hit.chunk,
         number=number,
-        document_id=document.id,
-        document_name=document.name,
-        path=document.path,
-        collection=document.collection,
-        ordinal=chunk.ordinal,
-        pages=chunk.pages,
-        section=chunk.section,
-        text=chunk.text,
-        num_tokens=chunk.num_tokens,
-        start=chunk.start,
-        end=chunk.end,
         score=candidate.score,
         similarity=candidate.similarity,
         rerank_score=ranked.rerank_score,
