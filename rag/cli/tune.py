@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -10,13 +10,55 @@ import typer
 from rag.cli.common import Collection, Json, Model, Quiet, cancel_on_interrupt, opened
 
 if TYPE_CHECKING:
-    from serving.tune.types import Lesson
+    from serving.tune.tune import Material
 
 app = typer.Typer(
     help="Tune what finds passages, and the model that reads them, on this machine.", no_args_is_help=True
 )
 
 _DEFAULT_EPOCHS = 1.0
+
+Out = Annotated[Path, typer.Option("--out", help="Folder of the adapter, as PEFT writes it.")]
+Start = Annotated[
+    str | None,
+    typer.Option("--from", help="Folder of an adapter to learn on from; auto for the bundled model's own."),
+]
+Data = Annotated[
+    list[Path] | None,
+    typer.Option("--data", exists=True, help="Questions to learn from: SQuAD 1.1 or 2.0, PubMedQA, MuSiQue."),
+]
+Lessons = Annotated[
+    list[Path] | None, typer.Option("--lessons", exists=True, help="Lessons as JSON lines, one a line.")
+]
+Dev = Annotated[
+    Path | None, typer.Option("--dev", exists=True, help="Lessons that it is tried on as it learns, likewise.")
+]
+Constructed = Annotated[int, typer.Option(min=0, help="Lessons made by construction, beside those of files.")]
+HoldOut = Annotated[
+    list[str] | None, typer.Option("--hold-out", help="Title of an article of --data that is not learnt from.")
+]
+Rank = Annotated[
+    int | None, typer.Option(min=1, help="Of the change to each matrix.", show_default="32, or that of --from")
+]
+Alpha = Annotated[
+    float | None,
+    typer.Option(help="The change counts alpha / rank.", show_default="2 * rank, or that of --from"),
+]
+LearningRate = Annotated[float, typer.Option("--lr", min=0, help="Learning rate at its height.")]
+Warmup = Annotated[int, typer.Option(min=0, help="Steps until the learning rate is there.")]
+Epochs = Annotated[
+    float | None, typer.Option(help="Times to go through the lessons.", show_default=f"{_DEFAULT_EPOCHS:g}")
+]
+Steps = Annotated[int | None, typer.Option(min=1, help="Steps, instead of epochs.")]
+Minutes = Annotated[float | None, typer.Option(help="Minutes of training, instead of epochs.")]
+BatchTokens = Annotated[int, typer.Option(min=1, help="Tokens that a step learns from, about.")]
+AttentionKind = Annotated[
+    Literal["block", "full"], typer.Option(help="Passages read apart, for kept states; or all in one.")
+]
+Every = Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, or auto.")]
+Seed = Annotated[int, typer.Option(help="Another one draws other orders and beginnings.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")]
 
 
 @app.command()
@@ -66,55 +108,39 @@ def reranker(
 @app.command()
 def adapter(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the adapter, as PEFT writes it.")],
-    data: Annotated[
-        list[Path] | None,
-        typer.Option("--data", exists=True, help="Questions to learn from: SQuAD 1.1 or 2.0, PubMedQA, MuSiQue."),
-    ] = None,
-    lessons: Annotated[
-        list[Path] | None, typer.Option("--lessons", exists=True, help="Lessons as JSON lines, one a line.")
-    ] = None,
-    dev: Annotated[
-        Path | None, typer.Option("--dev", exists=True, help="Lessons that it is tried on as it learns, likewise.")
-    ] = None,
-    constructed: Annotated[int, typer.Option(min=0, help="Lessons made by construction, beside those of files.")] = 0,
-    hold_out: Annotated[
-        list[str] | None, typer.Option("--hold-out", help="Title of an article of --data that is not learnt from.")
-    ] = None,
+    out: Out,
+    start: Start = None,
+    data: Data = None,
+    lessons: Lessons = None,
+    dev: Dev = None,
+    constructed: Constructed = 0,
+    hold_out: HoldOut = None,
     model: Model = None,
-    rank: Annotated[int, typer.Option(min=1, help="Of the change to each matrix.")] = 32,
-    alpha: Annotated[
-        float | None, typer.Option(help="The change counts alpha / rank.", show_default="2 * rank")
-    ] = None,
-    learning_rate: Annotated[float, typer.Option("--lr", min=0, help="Learning rate at its height.")] = 9e-4,
-    warmup: Annotated[int, typer.Option(min=0, help="Steps until the learning rate is there.")] = 30,
-    epochs: Annotated[
-        float | None, typer.Option(help="Times to go through the lessons.", show_default=f"{_DEFAULT_EPOCHS:g}")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps, instead of epochs.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of epochs.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a step learns from, about.")] = 2600,
-    attention: Annotated[
-        Literal["block", "full"], typer.Option(help="Passages read apart, for kept states; or all in one.")
-    ] = "block",
-    every: Annotated[float, typer.Option(min=0, help="Minutes between checkpoints.")] = 10.0,
-    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Another one draws other orders and beginnings.")] = 0,
+    rank: Rank = None,
+    alpha: Alpha = None,
+    learning_rate: LearningRate = 9e-4,
+    warmup: Warmup = 30,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    minutes: Minutes = None,
+    batch_tokens: BatchTokens = 2600,
+    attention: AttentionKind = "block",
+    every: Every = 10.0,
+    device: Device = "auto",
+    seed: Seed = 0,
     *,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    resume: Resume = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a LoRA adapter with which the model answers from passages, and says where they do not answer.
 
     It takes an hour on two cores for the bundled model, and minutes on a GPU. Ctrl-C writes a checkpoint from which
-    --resume goes on. `rag --adapter FOLDER ask …` uses the result.
+    --resume goes on. `rag --adapter FOLDER ask …` uses the result; --from FOLDER trains it further.
     """
     from rag.console import Output
-    from rag.prompt import MODEL_DECLINES, PROMPT_VERSION
     from serving.models.load import open_model
     from serving.threads import share_cores
-    from serving.tune.lessons import read_lessons
 
     if not (data or lessons or constructed):
         raise typer.BadParameter("there is nothing to learn from: give --data, --lessons or --constructed")
@@ -122,27 +148,19 @@ def adapter(
     settings = ctx.obj.settings(model=model)
     share_cores()
     from serving.tune.layout import Attention
-    from serving.tune.model import LoraShape
     from serving.tune.schedule import Plan
+    from serving.tune.start import open_start, shape_from
     from serving.tune.train import TrainSettings
-    from serving.tune.tune import Material, TuneSettings, num_workers, tune
+    from serving.tune.tune import TuneSettings, num_workers, tune
 
     if epochs is steps is minutes is None:
         epochs = _DEFAULT_EPOCHS
     plan = Plan(learning_rate, warmup, steps, epochs, minutes)
     train = TrainSettings(plan, batch_tokens, seed=seed, every_minutes=every, num_workers=num_workers(device))
-    shape = LoraShape(rank, 2.0 * rank if alpha is None else alpha)
     base = open_model(settings.model, settings.models_folder, output.note)
-    material = Material(
-        [
-            *(lesson for file in lessons or () for lesson in read_lessons(file)),
-            *_made(data, constructed, hold_out, seed),
-        ],
-        read_lessons(dev) if dev else (),
-        MODEL_DECLINES,
-        PROMPT_VERSION,
-    )
-    tuning = TuneSettings(train, shape, Attention(attention), device)
+    begun = None if start is None else open_start(start, base, settings.models_folder)
+    tuning = TuneSettings(train, shape_from(begun, rank, alpha), Attention(attention), device, start=begun)
+    material = _material(lessons, dev, data, constructed, hold_out, seed)
     with cancel_on_interrupt(output, "stopping after this step; --resume goes on from there") as cancel:
         score = tune(base, material, out, tuning, output.say, resume=resume, cancel=cancel)
     if json:
@@ -151,9 +169,21 @@ def adapter(
         output.out.print(f"{out}" if score is None else f"{out}: {score}", markup=False)
 
 
-def _made(data: list[Path] | None, constructed: int, hold_out: list[str] | None, seed: int) -> list[Lesson]:
-    if not (data or constructed):
-        return []
-    from rag.tune import lessons_from
+def _material(
+    lessons: list[Path] | None,
+    dev: Path | None,
+    data: list[Path] | None,
+    constructed: int,
+    hold_out: list[str] | None,
+    seed: int,
+) -> Material:
+    from rag.prompt import MODEL_DECLINES, PROMPT_VERSION
+    from serving.tune.lessons import read_lessons
+    from serving.tune.tune import Material
 
-    return list(lessons_from(data or (), constructed=constructed, seed=seed, hold_out=hold_out or ()))
+    learnt = [lesson for file in lessons or () for lesson in read_lessons(file)]
+    if data or constructed:
+        from rag.tune import lessons_from
+
+        learnt += lessons_from(data or (), constructed=constructed, seed=seed, hold_out=hold_out or ())
+    return Material(learnt, read_lessons(dev) if dev else (), MODEL_DECLINES, PROMPT_VERSION)

@@ -52,6 +52,11 @@ def named_parts(model: TunedModel) -> Iterator[tuple[str, torch.Tensor]]:
         yield from _parts_of(matrix)
 
 
+def part_name(matrix: str, side: str) -> str:
+    """`peft`'s name of a half, A or B, of the change to a matrix."""
+    return f"base_model.model.{matrix.removesuffix('.weight')}.lora_{side}.weight"
+
+
 def replace_folder(new: Path, folder: Path) -> None:
     """Puts a folder into the place of another; readers find one of them, or for a moment none."""
     if folder.exists():
@@ -65,9 +70,8 @@ def replace_folder(new: Path, folder: Path) -> None:
 
 def _parts_of(matrix: AdaptedMatrix) -> Iterator[tuple[str, torch.Tensor]]:
     for (name, _), (rows, ranks) in zip(matrix.matrix.parts, matrix.blocks(), strict=True):
-        base = "base_model.model." + name.removesuffix(".weight")
-        yield base + ".lora_A.weight", matrix.down[ranks]
-        yield base + ".lora_B.weight", matrix.up[rows]
+        yield part_name(name, "A"), matrix.down[ranks]
+        yield part_name(name, "B"), matrix.up[rows]
 
 
 def _peft_config(model: TunedModel, base_name: str) -> dict[str, Any]:

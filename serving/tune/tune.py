@@ -20,6 +20,7 @@ from serving.tune.encode import LessonEncoder
 from serving.tune.layout import Attention, LayoutMaker
 from serving.tune.model import LoraShape, TunedModel
 from serving.tune.save import save_adapter
+from serving.tune.start import begin_from, require_shape
 from serving.tune.train import Held, Trainer, TrainSettings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from serving.models.adapter import Adapter
     from serving.models.prepared import PreparedModel
     from serving.tune.encode import EncodedLesson
     from serving.tune.evaluate import Score
@@ -58,6 +60,7 @@ class TuneSettings:
     Attributes:
         device: `cpu`, `cuda`, or `auto` for the GPU where there is one.
         dtype: that is computed in.
+        start: an adapter of the same shape that is learnt on from; None begins with the plain model.
     """
 
     train: TrainSettings
@@ -65,6 +68,11 @@ class TuneSettings:
     attention: Attention = Attention.BLOCK
     device: str = "auto"
     dtype: torch.dtype = torch.bfloat16
+    start: Adapter | None = None
+
+    def __post_init__(self) -> None:
+        if self.start is not None:
+            require_shape(self.start, self.shape)
 
 
 def tune(
@@ -90,8 +98,8 @@ def tune(
         Figures of the held-out lessons, where there are any.
 
     Raises:
-        InvalidRequestError: there are no lessons, one is too long, there is nothing to go on from, or the folder has a
-            checkpoint already that would be overwritten.
+        InvalidRequestError: there are no lessons, one is too long, there is nothing to go on from, the folder has a
+            checkpoint already that would be overwritten, or the adapter to begin from cannot be learnt on from.
         KeyboardInterrupt: it was cancelled.
     """
     checkpoints = _checkpoints(model, material, folder, settings)
@@ -115,6 +123,8 @@ def tune(
     trainer = Trainer(tuned, maker, lessons, held, settings.train, checkpoints, report)
     if resume:
         checkpoints.load(trainer)
+    elif settings.start is not None:
+        begin_from(tuned, settings.start)
     score = trainer.run(cancel)
     save_adapter(folder, tuned, checkpoints.base_name, checkpoints.notes)
     return score
@@ -142,6 +152,8 @@ def _checkpoints(model: PreparedModel, material: Material, folder: Path, setting
         f"lessons and model {digest.hexdigest()[:12]}, rank {settings.shape.rank}, alpha {settings.shape.alpha:g}, "
         f"{settings.attention} attention, {train.batch_tokens} tokens a step, seed {train.seed}"
     )
+    if settings.start is not None:
+        recipe += f", begun from {settings.start.name} {settings.start.fingerprint[:12]}"
     is_file = model.path.is_file()
     notes = AdapterNotes(
         name=folder.name,
