@@ -18,7 +18,7 @@ from rag.prompt import MODEL_DECLINES, NOT_ANSWERED, build_prompt
 from rag.question import checked_question
 from rag.quote import QuotingReply
 from rag.reply import Reply
-from serving.runtime import Opening
+from serving.sampling import Opening
 
 if TYPE_CHECKING:
     import threading

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rag.events import AnswerEvent
     from rag.long.asked import Asked
     from rag.plan import Target
-    from serving.runtime import Reader, Reuse, SamplingParams
+    from serving.runtime import Reader, Reuse
+    from serving.sampling import SamplingParams
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from rag.prompt import PROMPT_VERSION
 from rag.retrieve.settings import RetrieveSettings
 from serving.engine.options import EngineOptions
 from serving.models.load import load_runtime
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ from rag.events import Citation, CitationEvent, TokenEvent
 from rag.prompt import as_read
 from rag.reply import Reply
 from serving.quotes.form import QuoteForm
-from serving.runtime import Quotable
+from serving.sampling import Quotable
 
 if TYPE_CHECKING:
     import threading
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rag.cite import TermWeights
     from rag.events import Passage
     from serving.quotes.form import Mark
-    from serving.runtime import Opening, Prompt, PromptPassage, SamplingParams
+    from serving.runtime import Prompt, PromptPassage
+    from serving.sampling import Opening, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rag.cite import TermWeights
     from rag.events import Citation, CitationEvent, Passage, TokenEvent
     from rag.quote import QuoteStream
-    from serving.runtime import Opening, Prompt, Runtime, SamplingParams
+    from serving.runtime import Prompt, Runtime
+    from serving.sampling import Opening, SamplingParams
 
 
 class _Stop(threading.Event):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from serving.engine.engine import Engine
     from serving.engine.reuse import PassageReuse
     from serving.models.chat import ChatTemplate
-    from serving.runtime import Completion, Prompt, PromptPassage, Reuse, SamplingParams, TextPiece
+    from serving.runtime import Completion, Prompt, PromptPassage, Reuse, TextPiece
+    from serving.sampling import SamplingParams
 
 _TEXTS_HELD = 4096  # passages and questions whose tokens are remembered
 

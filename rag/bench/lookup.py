@@ -9,7 +9,8 @@ from rag.bench.prefix import WITHOUT
 from rag.bench.prompts import passages_of_demo
 from rag.bench.report import Figure
 from rag.bench.timing import interleave
-from serving.runtime import Completion, Prompt, PromptPassage, SamplingParams
+from serving.runtime import Completion, Prompt, PromptPassage
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

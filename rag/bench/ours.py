@@ -14,7 +14,8 @@ from serving.engine.options import EngineOptions
 from serving.models.load import load_runtime
 from serving.models.runner import choose_runner
 from serving.models.tokenizer import Tokenizer, TokenStream
-from serving.runtime import SamplingParams, TextPiece
+from serving.runtime import TextPiece
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

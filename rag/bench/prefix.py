@@ -9,7 +9,7 @@ from rag.bench.report import Figure
 from rag.bench.timing import interleave
 from rag.bench.workload import token_ids
 from serving.engine.batch import BLOCK_SIZE
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from rag.bench.compare import Contest

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rag.abstain import refuses
 from rag.conversation.leaning import leans
 from rag.terms import terms
-from serving.runtime import Prompt, SamplingParams, TextPiece
+from serving.runtime import Prompt, TextPiece
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

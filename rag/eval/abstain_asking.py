@@ -12,7 +12,7 @@ from rag.reply import Reply
 from rag.retrieve import Signals, relevance, signals
 from rag.retrieve.asked import Asked
 from rag.terms import terms
-from serving.runtime import Opening
+from serving.sampling import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

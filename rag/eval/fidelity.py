@@ -21,7 +21,7 @@ from rag.eval.scores import paired_interval
 from rag.eval.squad import articles_of, paragraph_weights, squad_cases
 from rag.eval.trials import Trials
 from rag.eval.variants import Measured, variants
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from rag.events import Citation
     from serving.engine.reuse import PassagePrompt
     from serving.native import NativeRuntime
-    from serving.runtime import Prompt, SamplingParams
+    from serving.runtime import Prompt
+    from serving.sampling import SamplingParams
 
 _TAUGHT_TOKENS = 16  # of the reference's answer, along which predictions are compared
 

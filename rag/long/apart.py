@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from rag.abstain import refuses
 from rag.errors import RagError
 from rag.prompt import MODEL_DECLINES, instructions, numbered_passage, question_segment
-from serving.runtime import Completion, FinishReason, Opening, Prompt, TextPiece
+from serving.runtime import Completion, FinishReason, Prompt, TextPiece
+from serving.sampling import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from serving.engine.reuse import PassagePrompt
     from serving.models.tokenizer import Tokenizer
-    from serving.runtime import SamplingParams
+    from serving.sampling import SamplingParams
 
 
 class TokenConstraint(Protocol):

@@ -33,7 +33,8 @@ from serving.errors import (
     PromptTooLongError,
     QueueFullError,
 )
-from serving.runtime import Reuse, SamplingParams
+from serving.runtime import Reuse
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     import threading

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
     from serving.models.tokenizer import Tokenizer
-    from serving.runtime import SamplingParams
+    from serving.sampling import SamplingParams
 
 _TRIAL = Path(__file__).with_name("grammar_trial.py")
 _TIMEOUT_S = 5.0

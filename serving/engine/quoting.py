@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from serving.models.tokenizer import Tokenizer
     from serving.quotes.form import QuoteState
-    from serving.runtime import Quotable
+    from serving.sampling import Quotable
 
 _FORMS_HELD = 8  # as many questions may be answered from different passages at the same time without making one again
 

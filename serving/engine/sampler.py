@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from serving.engine.constraint import TokenConstraint
-    from serving.runtime import SamplingParams
+    from serving.sampling import SamplingParams
 
 
 _GREEDY_BELOW = 1e-5  # dividing by less overflows float32

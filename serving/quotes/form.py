@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from serving.quotes.suffix_automaton import Places
-    from serving.runtime import Quotable
+    from serving.sampling import Quotable
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from rag.load import ask_settings, calibration_id
 from rag.nearest import nearest
 from rag.prompt import NOT_ANSWERED
 from rag.reply import Reply
-from serving.runtime import Completion, FinishReason, Opening, TextPiece
+from serving.runtime import Completion, FinishReason, TextPiece
+from serving.sampling import Opening
 
 NOTES = {
     "keeper.txt": "Lindesund has a harbour. The keeper of its lighthouse is Ingrid Solheim. The lamp is old.",

@@ -16,7 +16,8 @@ from rag.app import Rag
 from rag.cite import CitationStream
 from rag.events import Passage
 from rag.prompt import as_read, build_prompt, instructions, unnumbered_prompt
-from serving.runtime import SamplingParams, TextPiece
+from serving.runtime import TextPiece
+from serving.sampling import SamplingParams
 from serving.states.types import Owner
 
 if TYPE_CHECKING:

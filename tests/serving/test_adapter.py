@@ -20,7 +20,8 @@ from serving.models.adapter import CONFIG_FILE, NOTES_FILE, WEIGHTS_FILE, open_a
 from serving.models.fetch import BUNDLED_FILE, BUNDLED_SHA256
 from serving.models.load import find_adapter, load_runtime, open_model
 from serving.models.prepared import PreparedModel, open_weights
-from serving.runtime import Prompt, PromptPassage, Reuse, SamplingParams
+from serving.runtime import Prompt, PromptPassage, Reuse
+from serving.sampling import SamplingParams
 from serving.states.store import StateStore
 from serving.states.types import Owner
 

@@ -10,7 +10,8 @@ import torch
 from serving.engine.batch import logits_of
 from serving.engine.quantize import WeightFormat
 from serving.models.fetch import BUNDLED_FILE
-from serving.runtime import Completion, FinishReason, Prompt, PromptPassage, SamplingParams
+from serving.runtime import Completion, FinishReason, Prompt, PromptPassage
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from pathlib import Path

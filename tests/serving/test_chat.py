@@ -8,7 +8,8 @@ import pytest
 
 from serving.errors import ModelFormatError
 from serving.models.chat import ChatTemplate
-from serving.runtime import Prompt, PromptPassage, SamplingParams
+from serving.runtime import Prompt, PromptPassage
+from serving.sampling import SamplingParams
 
 REFUSES_SYSTEM = (
     "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system role') }}{% endif %}"

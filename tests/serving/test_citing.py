@@ -22,7 +22,8 @@ from serving.errors import InvalidRequestError
 from serving.models.fetch import BUNDLED_NAME
 from serving.models.load import open_model
 from serving.models.tokenizer import Tokenizer
-from serving.runtime import Completion, SamplingParams
+from serving.runtime import Completion
+from serving.sampling import SamplingParams
 
 TOKENIZERS = Path(__file__).parents[3] / "shared" / "data" / "tokenizers"
 CITED = re.compile(r"\[\s*([0-9]+)(.?)", re.DOTALL)

@@ -22,16 +22,8 @@ from serving.errors import (
     PromptTooLongError,
     QueueFullError,
 )
-from serving.runtime import (
-    Completion,
-    FinishReason,
-    Prompt,
-    PromptPassage,
-    Reuse,
-    SamplingParams,
-    SegmentKind,
-    TextPiece,
-)
+from serving.runtime import Completion, FinishReason, Prompt, PromptPassage, Reuse, SegmentKind, TextPiece
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -555,7 +547,7 @@ LEAVING = """
 import sys
 from pathlib import Path
 from serving.models.load import load_runtime, open_model
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 folder, models_folder = map(Path, sys.argv[1:])
 model = open_model(str(folder), models_folder, lambda _: None)

@@ -10,7 +10,7 @@ import torch
 
 from serving.engine.batch import Chunk, logits_of
 from serving.engine.quantize import WeightFormat
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from serving.engine.engine import Engine

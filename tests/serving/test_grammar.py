@@ -23,7 +23,7 @@ from serving.engine.grammar import GrammarCompiler
 from serving.engine.sampler import Sampler, make_samplers
 from serving.errors import InvalidRequestError
 from serving.models.tokenizer import Tokenizer
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable

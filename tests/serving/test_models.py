@@ -28,7 +28,7 @@ from serving.models import prepared
 from serving.models.fetch import BUNDLED_FILE, BUNDLED_NAME
 from serving.models.load import find_model, list_models, load_runtime, load_tokenizer, open_model, pull_model
 from serving.models.tokenizer import Tokenizer
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 FORMATS = list(WeightFormat)
 

@@ -9,7 +9,8 @@ import torch
 
 from serving.engine.sampler import Sampler
 from serving.errors import InvalidRequestError
-from serving.runtime import Completion, Opening, SamplingParams, TextPiece
+from serving.runtime import Completion, TextPiece
+from serving.sampling import Opening, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from serving.engine.engine import Engine
 from serving.engine.options import EngineOptions
 from serving.errors import InvalidRequestError
-from serving.runtime import Completion, FinishReason, Quotable, SamplingParams
+from serving.runtime import Completion, FinishReason
+from serving.sampling import Quotable, SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

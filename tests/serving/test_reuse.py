@@ -13,7 +13,8 @@ from serving.engine.engine import Engine
 from serving.engine.options import EngineOptions
 from serving.engine.reuse import Layout, PassagePrompt, PassageReuse, PassageTokens
 from serving.errors import InvalidRequestError, PromptTooLongError
-from serving.runtime import Completion, Prompt, PromptPassage, Reuse, SamplingParams, TextPiece
+from serving.runtime import Completion, Prompt, PromptPassage, Reuse, TextPiece
+from serving.sampling import SamplingParams
 from serving.states.store import StateStore
 from serving.states.types import Owner, StatesFormat
 

@@ -20,7 +20,7 @@ from transformers.generation.logits_process import (
 
 from serving.engine.sampler import Sampler, restrict
 from serving.errors import InvalidRequestError
-from serving.runtime import SamplingParams
+from serving.sampling import SamplingParams
 
 VOCAB = 200
 

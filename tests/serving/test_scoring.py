@@ -14,7 +14,8 @@ from serving.engine.options import EngineOptions
 from serving.engine.quantize import WeightFormat
 from serving.engine.reuse import PassagePrompt, PassageReuse, PassageTokens
 from serving.errors import InvalidRequestError, PromptTooLongError
-from serving.runtime import PromptPassage, SamplingParams
+from serving.runtime import PromptPassage
+from serving.sampling import SamplingParams
 from serving.states.store import StateStore
 from serving.states.types import Owner, StatesFormat
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from serving.runtime import Completion, SamplingParams
+from serving.runtime import Completion
+from serving.sampling import SamplingParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

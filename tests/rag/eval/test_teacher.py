@@ -9,7 +9,8 @@ from rag.errors import RagError
 from rag.eval.teacher import Teacher
 from serving.models.fetch import BUNDLED_NAME
 from serving.models.load import load_runtime, open_model
-from serving.runtime import Completion, Prompt, PromptPassage, Reuse, SamplingParams
+from serving.runtime import Completion, Prompt, PromptPassage, Reuse
+from serving.sampling import SamplingParams
 from serving.states.types import Owner
 
 OWNER = Owner("c", "d")

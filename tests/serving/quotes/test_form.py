@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from serving.quotes.form import QuoteForm, QuoteState
 from serving.quotes.suffix_automaton import SuffixAutomaton
 from serving.quotes.words import words_of
-from serving.runtime import Quotable
+from serving.sampling import Quotable
 
 TEXTS = ("Rollo came to France in 911.", "Paris is in France [1], Rome in Italy [7]. It costs -14 €.", "Italy")
 FORM = QuoteForm([Quotable(number, text) for number, text in enumerate(TEXTS, start=1)])
