@@ -39,11 +39,24 @@ _REFUSAL = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """What speaks for and against an answer before the model is asked.
+
+    Attributes:
+        relevance: of what was found, 0 to 1.
+        mismatch: of the question and the passages, from 0 up; see `rag.mismatch`.
+    """
+
+    relevance: float
+    mismatch: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """When a question is declined, as it was fitted to questions of which it is known whether they are answered.
 
-    It is where `own * logit(P) + relevance * logit(R) + bias` is above 0. P is the probability with which the model
-    begins to decline, R the relevance of what was found.
+    It is where `own * logit(P) + relevance * logit(R) + mismatch * M + bias` is above 0. P is the probability with
+    which the model begins to decline, R the relevance of what was found, M what the question says and no passage does.
 
     Attributes:
         of_model: fingerprint of the model that it was fitted for, or of its adapter.
@@ -53,6 +66,7 @@ class Calibration:
     own: float
     relevance: float
     bias: float
+    mismatch: float = 0.0
     of_model: str = ""
     measured: Mapping[str, object] = field(default_factory=dict)
 
@@ -60,13 +74,16 @@ class Calibration:
         if not self.own > 0:
             raise ValueError("the weight of the model's own probability must be above 0")
 
-    def score(self, probability: float, relevance: float) -> float:
+    def score(self, probability: float, grounds: Grounds) -> float:
         """Log-odds that the question is to be declined."""
-        return self.own * logit(probability) + self.relevance * logit(relevance) + self.bias
+        return self.own * logit(probability) + self._before(grounds)
 
-    def at_least(self, relevance: float) -> float:
-        """The model's own probability from which on a question is declined, given the relevance."""
-        return 1 / (1 + math.exp(min((self.relevance * logit(relevance) + self.bias) / self.own, _MOST_LOG_ODDS)))
+    def at_least(self, grounds: Grounds) -> float:
+        """The model's own probability from which on a question is declined, given what else is known."""
+        return 1 / (1 + math.exp(min(self._before(grounds) / self.own, _MOST_LOG_ODDS)))
+
+    def _before(self, grounds: Grounds) -> float:
+        return self.relevance * logit(grounds.relevance) + self.mismatch * grounds.mismatch + self.bias
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rag.abstain import Grounds
 from rag.clock import Clock
 from rag.compress import Compressor
 from rag.conversation import understand
@@ -13,6 +14,7 @@ from rag.errors import KNOWN_ERRORS, code_of
 from rag.events import AnswerEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 from rag.filters import NOTHING_PASSES
 from rag.long.asked import Asked
+from rag.mismatch import mismatch
 from rag.nearest import nearest
 from rag.prompt import MODEL_DECLINES, NOT_ANSWERED, build_prompt
 from rag.question import checked_question
@@ -108,16 +110,16 @@ class _Answer:
         judge = self._settings.sentence_judge() if self._settings.compress < 1 else None
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
-        opening = self._opening(found.relevance)
+        opening = self._opening(Grounds(found.relevance, mismatch(self._prompted, passages, weights)))
         replies_to = (self._prompted, passages, self._settings, weights, self._cancel, opening)
         reply = QuotingReply(prompt, *replies_to) if self._settings.quote else Reply(*replies_to)
         yield from self._clock.timed(reply.events(runtime, prompt))
         yield from self._end(reply, runtime.name, lambda: nearest(self._prompted, passages, weights))
 
-    def _opening(self, relevance: float) -> Opening | None:
+    def _opening(self, grounds: Grounds) -> Opening | None:
         """How the model begins to decline, and how likely that must be."""
         calibration = self._settings.calibration()
-        return None if calibration is None else Opening(MODEL_DECLINES, calibration.at_least(relevance))
+        return None if calibration is None else Opening(MODEL_DECLINES, calibration.at_least(grounds))
 
     def _retrieve(self, retriever: Finder, meaning: Meaning, on_candidates: OnCandidates | None) -> Retrieval:
         settings = self._settings

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from rag.abstain import Grounds
 from rag.asking import as_served
 from rag.load import ask_settings
+from rag.mismatch import mismatch
 from rag.prompt import MODEL_DECLINES, build_prompt
 from rag.reply import Reply
 from rag.retrieve import Signals, relevance, signals
@@ -29,13 +31,13 @@ class Judged:
     """What speaks for and against a question being answered.
 
     Attributes:
-        relevance: of what was found, 0 to 1.
+        grounds: what was known before the model was asked.
         likely_declined: the model's own probability of declining.
         answer: what it says when it does not decline.
         verified: whether a passage supports any of that.
     """
 
-    relevance: float
+    grounds: Grounds
     likely_declined: float
     answer: str
     verified: bool
@@ -77,7 +79,8 @@ class Asking:
         for _ in reply.events(rag.runtime, prompt):
             pass
         likely = relevance(self.signals(question, out)) if out else found.relevance
-        return Judged(likely, reply.likely_declined or 0.0, reply.answer, reply.verified)
+        grounds = Grounds(likely, mismatch(question, passages[: len(prompt.passages)], weights))
+        return Judged(grounds, reply.likely_declined or 0.0, reply.answer, reply.verified)
 
     def _beyond(self, out: Collection[str]) -> int:
         """As many chunks as may stand before what is looked for."""

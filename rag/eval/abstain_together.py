@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ABSENT = "paragraph left out"
 KINDS = (ANSWERABLE, OWN, ABSENT)
-_RETRIEVAL, _MODEL, TOGETHER = "retrieval alone", "model alone", "together"
+_RETRIEVAL, _MISMATCH, _MODEL, TOGETHER = "retrieval alone", "mismatch alone", "model alone", "together"
 _RATES = (0.01, 0.02, 0.05, 0.08, 0.1, 0.15, 0.2)
 _FEWEST = 20  # cases of a kind from which a rate can be told
 
@@ -81,16 +81,17 @@ class Half:
     def __init__(self, cases: Sequence[JudgedCase], min_relevance: float) -> None:
         self.kinds = np.array([case.kind for case in cases])
         self.model = np.array([logit(case.judged.likely_declined) for case in cases])
-        self.retrieval = np.array([-logit(case.judged.relevance) for case in cases])
+        self.retrieval = np.array([-logit(case.judged.grounds.relevance) for case in cases])
+        self.mismatch = np.array([case.judged.grounds.mismatch for case in cases])
         self.unsupported = np.array([not case.judged.verified for case in cases])
-        self.beyond = np.array([case.judged.relevance < min_relevance for case in cases])
+        self.beyond = np.array([case.judged.grounds.relevance < min_relevance for case in cases])
 
     def scores(self, calibration: Calibration | None) -> dict[str, NDArray[float64]]:
         """What speaks for declining each, by who judges; together, what retrieval alone declines comes first."""
-        found = {_RETRIEVAL: self.retrieval, _MODEL: self.model}
+        found = {_RETRIEVAL: self.retrieval, _MISMATCH: self.mismatch, _MODEL: self.model}
         if calibration is not None:
-            both = calibration.own * self.model - calibration.relevance * self.retrieval + calibration.bias
-            found[TOGETHER] = np.where(self.beyond, np.inf, both)
+            known = calibration.mismatch * self.mismatch - calibration.relevance * self.retrieval
+            found[TOGETHER] = np.where(self.beyond, np.inf, calibration.own * self.model + known + calibration.bias)
         return found
 
     def of(self, values: NDArray[Any], kind: str) -> NDArray[Any]:
@@ -158,11 +159,11 @@ def judged_cases(rag: Rag, dataset: Dataset, asked: TogetherEval, notify: Notify
 def calibrated(half: Half, false_rate: float) -> Calibration | None:
     """The weights that tell best, with so many of the answerable declined; None if the model's word tells nothing."""
     answered = half.kinds == ANSWERABLE
-    values = np.column_stack([half.model, -half.retrieval])
-    own, relevance = (round(float(weight), 4) for weight in fit(values, ~answered)[0])
+    values = np.column_stack([half.model, -half.retrieval, half.mismatch])
+    own, relevance, mismatch = (round(float(weight), 4) for weight in fit(values, ~answered)[0])
     if own <= 0:
         return None
-    unshifted = Calibration(own, relevance, 0.0)
+    unshifted = Calibration(own, relevance, 0.0, mismatch)
     threshold = _threshold(half, half.scores(unshifted)[TOGETHER], false_rate)
     return replace(unshifted, bias=math.floor(-threshold * 1e4) / 1e4)
 
@@ -241,7 +242,7 @@ def _measured(half: Half, calibration: Calibration, asked: TogetherEval, model: 
 
 def _keep(settings: Settings, asked: TogetherEval, calibration: Calibration) -> str:
     """Writes the calibration where that is wanted; a line about both."""
-    weights = ", ".join(f"{name} {asdict(calibration)[name]:g}" for name in ("own", "relevance", "bias"))
+    weights = ", ".join(f"{name} {asdict(calibration)[name]:g}" for name in ("own", "relevance", "mismatch", "bias"))
     if not asked.write:
         return f"{weights}; not written, as --no-write says"
     file = asked.out or settings.calibration_file(calibration.of_model)

@@ -19,6 +19,7 @@ from serving.sampling import Opening
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
+    from rag.abstain import Grounds
     from rag.ask_settings import AskSettings
     from rag.clock import Clock
     from rag.events import Passage
@@ -34,12 +35,12 @@ class Question:
 
     Attributes:
         passages: the best first.
-        relevance: of what was found, which has its part in whether the model declines; None leaves that to the model.
+        grounds: what has its part in whether the model declines; None leaves that to the model.
     """
 
     text: str
     passages: Sequence[Passage]
-    relevance: float | None = None
+    grounds: Grounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Asker:
         settings, text = self._settings, ""
         completion: Completion | None = None
         citable = tuple(range(len(question.passages) + 1))
-        sampling = replace(settings.sampling, citable=citable, opening=self._opening(question.relevance))
+        sampling = replace(settings.sampling, citable=citable, opening=self._opening(question.grounds))
         stop = _Either(self._cancel, ended)
         left_s = None if settings.timeout_s is None else max(settings.timeout_s - self._clock.elapsed_s, 0.001)
         reuse = settings.reuse_for(self.runtime)
@@ -112,11 +113,11 @@ class Asker:
         declines = text.lstrip().startswith(MODEL_DECLINES) or refuses(text)
         return Reply("" if declines else text.strip(), completion)
 
-    def _opening(self, relevance: float | None) -> Opening | None:
-        calibration = None if relevance is None else self._settings.calibration()
-        if calibration is None or relevance is None:
+    def _opening(self, grounds: Grounds | None) -> Opening | None:
+        calibration = None if grounds is None else self._settings.calibration()
+        if calibration is None or grounds is None:
             return None
-        return Opening(MODEL_DECLINES, calibration.at_least(relevance))
+        return Opening(MODEL_DECLINES, calibration.at_least(grounds))
 
     def _prompt(self, question: Question) -> Prompt:
         first = self._settings.numbers_first

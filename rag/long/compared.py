@@ -6,12 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rag.abstain import Grounds
 from rag.cite import sentence_spans, without_markers
 from rag.long.apart import Question
 from rag.long.asked import marked
 from rag.long.from_tables import numbered
 from rag.long.table_question import Wanted
 from rag.long.values import difference, is_exactly, values_in
+from rag.mismatch import mismatch
 from rag.terms import terms
 
 if TYPE_CHECKING:
@@ -94,16 +96,16 @@ class Compared:
         self.note = f"each side from a table: {' | '.join(self._comparison.sides)}"
         return True
 
+    def _question(self, place: int) -> Question:
+        text, passages = self._comparison.question(self._comparison.sides[place]), self._found[place]
+        return Question(text, passages, Grounds(self._relevance[place], mismatch(text, passages, self._asked.weights)))
+
     def ask(self, asker: Asker) -> None:
         """Has the model say both sides."""
         comparison = self._comparison
         least = self._asked.settings.min_relevance
         places = [place for place, found in enumerate(self._found) if found and self._relevance[place] >= least]
-        asked = [
-            Question(comparison.question(comparison.sides[place]), self._found[place], self._relevance[place])
-            for place in places
-        ]
-        replies = dict(zip(places, asker.ask(asked), strict=True))
+        replies = dict(zip(places, asker.ask([self._question(place) for place in places]), strict=True))
         for place, side in enumerate(comparison.sides):
             reply = replies[place].text if place in replies else ""
             if set(terms(without_markers(reply))) <= set(terms(comparison.question(side))):  # its name says nothing

@@ -10,6 +10,7 @@ import numpy as np
 
 from rag.cite import sentence_spans
 from rag.terms import terms
+from rag.tune.altered import altered
 from rag.tune.names import file_name, under_headings
 from rag.tune.near import Nearness
 from rag.tune.source import MAX_SIZE, Asked, Said, Source, lesson_of, size_of
@@ -31,6 +32,7 @@ _DECLINED = (0.25, 0.5)  # questions without an answer, for each that has one
 _DECLINED_WEIGHT = 0.6  # at one, a model in training declines far more of these than it has to
 _IMPOSSIBLE = 0.85  # of those: ones that people wrote to look answerable, where there are any
 _MIN_IMPOSSIBLE = 9  # in a lesson whose passages have so many
+_ALTERED = 0.6  # of the others: ones that are answered but for a name, a number or a word
 _MARGIN = 0.08  # by which a question is nearer to its own paragraph than to those it is asked of
 _FOREIGN = 0.12  # lessons with a passage of another article
 _CUT = 0.12  # paragraphs that a chunk's end cuts
@@ -51,7 +53,8 @@ def squad_lessons(
         seed: the same one gives the same lessons.
     """
     near = nearness or Nearness()
-    shelves = [_Shelf(topic, near) for topic in topics if topic.paragraphs]
+    known = frozenset(question for topic in topics for one in topic.paragraphs for question in one.answers)
+    shelves = [_Shelf(topic, near, known) for topic in topics if topic.paragraphs]
     for grouping in range(groupings):
         drawn = random.Random(f"squad {seed} {grouping}")  # noqa: S311 - to be drawn again
         groups = [(shelf, group) for shelf in shelves for group in shelf.groups(drawn)]
@@ -62,10 +65,14 @@ def squad_lessons(
 
 
 class _Shelf:
-    """An article, and how near each of its questions is to each of its paragraphs."""
+    """An article, and how near each of its questions is to each of its paragraphs.
 
-    def __init__(self, topic: Topic, nearness: Nearness) -> None:
-        self.topic = topic
+    Args:
+        known: all questions of all articles that have an answer.
+    """
+
+    def __init__(self, topic: Topic, nearness: Nearness, known: frozenset[str]) -> None:
+        self.topic, self._known = topic, known
         paragraphs = topic.paragraphs
         self._asked = [(question, place) for place, one in enumerate(paragraphs) for question in one.answers]
         questions = [question for question, _ in self._asked]
@@ -105,9 +112,10 @@ class _Shelf:
         drawn.shuffle(answered)
         answered = answered[:_MAX_ANSWERED]
         wanted = round(max(len(answered), 4) * drawn.uniform(*_DECLINED))
+        known = [(one.question, sources[one.said[0].sources[0]].text) for one in answered]
         declined = [
             Asked(question, weight=_DECLINED_WEIGHT)
-            for question in self._declined(group, sources, other, wanted, drawn)
+            for question in self._declined(group, sources, known, other, wanted, drawn)
         ]
         asked = [replace(one, question=reworded(one.question, drawn)) for one in (*answered, *declined)]
         drawn.shuffle(asked)
@@ -119,12 +127,19 @@ class _Shelf:
         return under_headings(file_name(self.topic.title, drawn), self.topic.title, text, drawn)
 
     def _declined(
-        self, group: list[int], sources: list[Source], other: _Shelf | None, wanted: int, drawn: random.Random
+        self,
+        group: list[int],
+        sources: list[Source],
+        answered: list[tuple[str, str]],
+        other: _Shelf | None,
+        wanted: int,
+        drawn: random.Random,
     ) -> list[str]:
         paragraphs = [self.topic.paragraphs[place] for place in group]
         impossible = [question for paragraph in paragraphs for question in paragraph.unanswered]
         drawn.shuffle(impossible)
         found = impossible[: max(round(wanted * _IMPOSSIBLE), min(len(impossible), _MIN_IMPOSSIBLE))]
+        found += self._altered(answered, sources, round(_ALTERED * max(2, wanted - len(found))), drawn)
         in_sight = _InSight(sources)
         if other is not None and wanted > len(found) and drawn.random() < 1 / 2:
             found += [question for question, answer in other.questions(drawn, 1) if not in_sight.holds(answer)]
@@ -132,6 +147,20 @@ class _Shelf:
         drawn.shuffle(nearest)
         found += nearest[: max(0, wanted - len(found))]
         return found or impossible[:wanted]
+
+    def _altered(
+        self, answered: list[tuple[str, str]], sources: list[Source], count: int, drawn: random.Random
+    ) -> list[str]:
+        """Up to so many of the answered questions, each with its passage, changed so that they are no longer."""
+        texts = [source.text for source in sources]
+        found: list[str] = []
+        for question, text in drawn.sample(answered, len(answered)):
+            if len(found) == count:
+                break
+            other = altered(question, text, texts, drawn)
+            if other is not None and other not in self._known:
+                found.append(other)
+        return found
 
     def questions(self, drawn: random.Random, count: int) -> list[tuple[str, str]]:
         """Some of the questions that its paragraphs answer, with the answers."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rag.abstain import CALIBRATION_FILE, Calibration, logit, refuses
+from rag.abstain import CALIBRATION_FILE, Calibration, Grounds, logit, refuses
 from rag.answers.cache import KeptAnswer
 from rag.answers.replay import as_text, replayed
 from rag.app import Rag
@@ -88,13 +88,13 @@ def test_the_calibration_decides_whether_the_model_declines(
 
 def test_less_is_declined_the_more_relevant_what_was_found_is() -> None:
     calibration = Calibration(own=0.8, relevance=-0.5, bias=-0.3)
-    thresholds = [calibration.at_least(relevance) for relevance in (0.0, 0.2, 0.5, 0.9, 1.0)]
+    thresholds = [calibration.at_least(Grounds(relevance)) for relevance in (0.0, 0.2, 0.5, 0.9, 1.0)]
     assert thresholds == sorted(thresholds)
     for relevance, threshold in zip((0.2, 0.5, 0.9), thresholds[1:-1], strict=True):
-        assert calibration.score(threshold, relevance) == pytest.approx(0, abs=1e-9)
-        assert calibration.score(threshold * 0.9, relevance) < 0
-    assert 0 <= ALWAYS.at_least(1.0) < 1e-9
-    assert 1 - 1e-9 < NEVER.at_least(0.0) <= 1
+        assert calibration.score(threshold, Grounds(relevance)) == pytest.approx(0, abs=1e-9)
+        assert calibration.score(threshold * 0.9, Grounds(relevance)) < 0
+    assert 0 <= ALWAYS.at_least(Grounds(1.0)) < 1e-9
+    assert 1 - 1e-9 < NEVER.at_least(Grounds(0.0)) <= 1
     assert logit(0.0) == pytest.approx(-logit(1.0))
 
 
@@ -116,7 +116,8 @@ def test_the_calibration_that_comes_with_the_bundled_adapter_is_of_that_adapter(
         pytest.skip("no adapter is bundled")
     calibration = harbour.calibration
     assert calibration is not None, "fit it with `rag eval abstain --with-model`"
-    assert calibration.at_least(0.3) < calibration.at_least(0.99), "the less relevant, the sooner it declines"
+    matching, other = (calibration.at_least(Grounds(0.9, mismatch)) for mismatch in (0.0, 3.0))
+    assert other < matching, "the less of the question is there, the sooner it declines"
     assert calibration.measured["declined_%"]
 
 

@@ -16,6 +16,7 @@ from rag.prompt import as_read
 from rag.quote import Fragment, QuoteStream, fragments_of
 from serving.quotes.form import QuoteForm
 from serving.runtime import Prompt, PromptPassage
+from tests.rag.passages import passage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,26 +28,6 @@ QUESTION = "Who is the keeper of the lighthouse of Lindesund?"
 NOTES = (
     "The keeper of the lighthouse of Lindesund is Ingrid Solheim. The lamp is serviced every 9 weeks, at -14 °C too."
 )
-
-
-def passage(number: int, text: str, start: int = 0) -> Passage:
-    return Passage(
-        number=number,
-        document_id="0" * 64,
-        document_name=f"doc{number}.md",
-        path=f"/docs/doc{number}.md",
-        collection="default",
-        ordinal=0,
-        pages=(),
-        section=(),
-        text=text,
-        num_tokens=20,
-        start=start,
-        end=start + len(text),
-        score=1.0,
-        similarity=0.5,
-    )
-
 
 PASSAGES = [passage(1, FRANCE, 100), passage(2, PARIS), passage(3, LINES, 7)]
 FRAGMENTS = [Fragment(each, 0, each.text) for each in PASSAGES]

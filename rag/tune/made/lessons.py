@@ -30,7 +30,7 @@ _SCENES = (
     *(table, table, table, table, specification, codes, listed, chained, chained, chained, repeated, compared),
     *(explained, explained, explained, ranked, ranked, ranked, ranked, coded, coded, headed, headed),
 )
-_DECLINED = 0.3  # questions without an answer, for each that has one
+_DECLINED = 0.45  # questions without an answer, for each that has one
 _MAX_SOURCES = 6
 _WHO_IS = "Who is the "
 _MAX_ASKED = 16

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from rag.abstain import Calibration
+from rag.abstain import Calibration, Grounds
 from rag.config import load_settings
 from rag.errors import RagError
 from rag.eval.abstain_asking import Judged
@@ -29,7 +29,9 @@ def half(seed: int, model: float = 2.0, retrieval: float = 1.0, num: int = 300) 
     for kind in (ANSWERABLE, OWN, ABSENT):
         sign = -0.5 if kind == ANSWERABLE else 0.5
         for declined, irrelevant in drawn.normal([sign * model, sign * retrieval], size=(num, 2)):
-            judged = Judged(1 / (1 + np.exp(irrelevant)), 1 / (1 + np.exp(-declined)), "x", verified=kind == ANSWERABLE)
+            judged = Judged(
+                Grounds(1 / (1 + np.exp(irrelevant))), 1 / (1 + np.exp(-declined)), "x", verified=kind == ANSWERABLE
+            )
             cases.append(JudgedCase(kind, "?", judged))
     return Half(cases, min_relevance=0.0)
 
@@ -72,7 +74,7 @@ def test_the_more_may_be_declined_of_the_answerable_the_more_is_of_the_others() 
 
 
 def test_what_retrieval_alone_declines_is_declined_whatever_the_model_says() -> None:
-    sure = [JudgedCase(kind, "?", Judged(0.1, 0.001, "x", verified=True)) for kind in (ANSWERABLE, OWN)]
+    sure = [JudgedCase(kind, "?", Judged(Grounds(0.1), 0.001, "x", verified=True)) for kind in (ANSWERABLE, OWN)]
     scores = Half(sure, min_relevance=0.2).scores(Calibration(1.0, 0.0, 0.0))
     assert (scores["together"] == np.inf).all()
 
