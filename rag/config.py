@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
-from pydantic.dataclasses import dataclass as checked_dataclass
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -18,7 +16,8 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from rag.config_file import CONFIG_FILE, read_config_file, write_config_file
+from rag.choices import AbstainChoice, ReuseChoice
+from rag.config_file import CONFIG_FILE, read_config_file
 from rag.errors import ConfigError
 from serving.runtime import Reuse
 
@@ -32,61 +31,6 @@ DEFAULT_HOME = Path("~/.readonce")
 def home_folder(home: Path | None = None) -> Path:
     """The folder that holds index, models and configuration: the flag's, `RAG_HOME`, or `~/.readonce`."""
     return Path(home or os.environ.get("RAG_HOME") or DEFAULT_HOME).expanduser().absolute()
-
-
-@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class ReuseChoice:
-    """What `rag eval fidelity` chose for a model, and why.
-
-    Attributes:
-        repair_tokens: see `serving.runtime.Reuse`; likewise `repair_share`.
-        states: False when no setting came near enough to reading everything anew.
-        measured_at: date and time of the measurement, as ISO 8601 has it.
-        figures: what was measured with this choice, by name.
-    """
-
-    repair_tokens: Annotated[int, Field(ge=0)]
-    repair_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    states: bool = True
-    measured_at: str = ""
-    figures: dict[str, float] = Field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """For a person: `first 16 tokens repaired, measured 2025-11-21 (top1 0.97)`."""
-        said = repair_in_words(Reuse(self.repair_tokens, self.repair_share) if self.states else None)
-        when = f", measured {self.measured_at}" if self.measured_at else ""
-        figures = ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
-        return said + when + (f" ({figures})" if figures else "")
-
-
-@checked_dataclass(frozen=True, config=ConfigDict(extra="forbid"))
-class AbstainChoice:
-    """What `rag eval abstain` chose for a collection, and why.
-
-    Attributes:
-        measured_at: date and time of the measurement, as ISO 8601 has it.
-        figures: percent of the questions that were declined with this choice, by kind.
-    """
-
-    min_relevance: Annotated[float, Field(ge=0, le=1)]
-    measured_at: str = ""
-    figures: dict[str, float] = Field(default_factory=dict)
-
-    def __str__(self) -> str:
-        """For a person: `0.31, measured 2025-11-21 (answerable 5)`."""
-        when = f", measured {self.measured_at}" if self.measured_at else ""
-        figures = ", ".join(f"{name} {value:g}% declined" for name, value in self.figures.items())
-        return f"{self.min_relevance:g}{when}" + (f" ({figures})" if figures else "")
-
-
-def repair_in_words(reuse: Reuse | None) -> str:
-    """A setting of reuse as a person reads it."""
-    if reuse is None:
-        return "states are not reused"
-    if not reuse.repair_tokens and not reuse.repair_share:
-        return "nothing repaired"
-    share = f" and {reuse.repair_share:.0%} of the others" if reuse.repair_share else ""
-    return f"first {reuse.repair_tokens} tokens{share} repaired"
 
 
 class Settings(BaseSettings):
@@ -327,99 +271,6 @@ def _conflict(settings: Settings) -> str | None:
     if settings.states == "at-ingest" and settings.naive:
         return "states at-ingest keeps states and naive keeps nothing: set one of them otherwise"
     return None
-
-
-_MEASURED = {
-    "reuse": "reuse is what `rag eval fidelity` chose; set repair_tokens and repair_share to overrule it",
-    "abstain": "abstain is what `rag eval abstain` chose; set min_relevance to overrule it",
-    "rewriters": "rewriters is what `rag eval follow-ups` measured; set follow_ups to overrule it",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One setting in force, and where it was set."""
-
-    name: str
-    value: Any
-    source: str
-    meaning: str
-
-    @property
-    def cells(self) -> tuple[str, str, str, str]:
-        """For a table."""
-        return self.name, str(self.value), self.source, self.meaning
-
-
-def explain(settings: Settings) -> list[Setting]:
-    """Every setting in force, in the order of their definition."""
-    from_file = read_config_file(settings.home)
-    found = []
-    for name, field in Settings.model_fields.items():
-        if f"RAG_{name.upper()}" in os.environ:
-            source = f"RAG_{name.upper()}"
-        else:
-            source = CONFIG_FILE if name in from_file else "default"
-        value, meaning = getattr(settings, name), field.description or ""
-        if name in _MEASURED:
-            found += [Setting(f"{name}.{of}", value[of], source, meaning) for of in sorted(value)]
-        else:
-            found.append(Setting(name, value, source, meaning))
-    return found
-
-
-def write_setting(home: Path, name: str, value: str) -> Any:
-    """Sets one value in `config.toml`, after checking it; gives the value as it will be read.
-
-    Raises:
-        ConfigError: there is no such setting, or the value does not fit it.
-    """
-    _require_settable(name)
-    content = read_config_file(home)
-    parsed = getattr(load_settings(home, **{name: value}), name)
-    write_config_file(home, {**content, name: parsed})
-    return parsed
-
-
-def unset_setting(home: Path, name: str) -> None:
-    """Takes one value out of `config.toml`, so that the default holds again.
-
-    Raises:
-        ConfigError: there is no such setting.
-    """
-    _require_settable(name)
-    content = read_config_file(home)
-    if content.pop(name, None) is not None:
-        write_config_file(home, content)
-
-
-def write_reuse(home: Path, model_name: str, choice: ReuseChoice) -> None:
-    """Keeps what was measured to be best for a model, in place of what was chosen for it before."""
-    _write_measured(home, "reuse", model_name, choice)
-
-
-def write_abstain(home: Path, collection: str, choice: AbstainChoice) -> None:
-    """Keeps the threshold that was measured for a collection, in place of what was chosen for it before."""
-    _write_measured(home, "abstain", collection, choice)
-
-
-def write_rewriter(home: Path, model_name: str, share: float) -> None:
-    """Keeps what was measured of how well a model restates follow-up questions."""
-    _write_measured(home, "rewriters", model_name, share)
-
-
-def _write_measured(home: Path, name: str, of: str, choice: ReuseChoice | AbstainChoice | float) -> None:
-    content = read_config_file(home)
-    value = choice if isinstance(choice, float) else asdict(choice)
-    write_config_file(home, {**content, name: {**content.get(name, {}), of: value}})
-
-
-def _require_settable(name: str) -> None:
-    known = set(Settings.model_fields) - {"home", *_MEASURED}
-    if name in _MEASURED:
-        raise ConfigError(_MEASURED[name])
-    if name not in known:
-        raise ConfigError(f"there is no setting {name!r}; there are: {', '.join(sorted(known))}")
 
 
 def _first_line(error: ValidationError | SettingsError, home: Path) -> str:

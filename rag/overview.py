@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rag.config import repair_in_words
+from rag.choices import repair_in_words
 from rag.console import size
 
 if TYPE_CHECKING:

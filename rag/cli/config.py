@@ -12,8 +12,8 @@ app = typer.Typer(help="The settings: flag > environment (RAG_...) > config.toml
 @app.command()
 def show(ctx: typer.Context, *, json: Json = False) -> None:
     """Show every setting in force and where it comes from."""
-    from rag.config import explain
     from rag.console import Output
+    from rag.setting import explain
 
     output = Output(as_json=json)
     rows = explain(ctx.obj.settings())
@@ -26,7 +26,8 @@ def show(ctx: typer.Context, *, json: Json = False) -> None:
 @app.command("set")
 def set_value(ctx: typer.Context, name: str, value: str) -> None:
     """Set one value in config.toml."""
-    from rag.config import home_folder, write_setting
+    from rag.config import home_folder
+    from rag.setting import write_setting
 
     written = write_setting(home_folder(ctx.obj.home), name, value)
     typer.echo(f"{name} = {written}")
@@ -35,7 +36,8 @@ def set_value(ctx: typer.Context, name: str, value: str) -> None:
 @app.command()
 def unset(ctx: typer.Context, name: str) -> None:
     """Take one value out of config.toml, so that its default holds again."""
-    from rag.config import home_folder, unset_setting
+    from rag.config import home_folder
+    from rag.setting import unset_setting
 
     unset_setting(home_folder(ctx.obj.home), name)
     typer.echo(f"{name} = {getattr(ctx.obj.settings(), name)}")

@@ -11,7 +11,7 @@ import numpy as np
 from rag.app import Rag
 from rag.bench.machine import describe_machine
 from rag.bench.report import Figure, Report
-from rag.config import AbstainChoice, write_abstain
+from rag.choices import AbstainChoice, write_abstain
 from rag.config_file import CONFIG_FILE
 from rag.errors import RagError
 from rag.eval.abstain_cases import ANSWERABLE, LEFT_OUT, OWN, Case, dataset_cases, made_cases

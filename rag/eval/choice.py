@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rag.config import ReuseChoice
+from rag.choices import ReuseChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

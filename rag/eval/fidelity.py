@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rag.app import Rag
 from rag.bench.machine import describe_machine
 from rag.bench.report import Figure, Report
-from rag.config import repair_in_words, write_reuse
+from rag.choices import repair_in_words, write_reuse
 from rag.config_file import CONFIG_FILE
 from rag.errors import RagError
 from rag.eval.cases import made_cases, retrieved_cases

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rag.app import Rag
 from rag.bench.machine import describe_machine
 from rag.bench.report import Figure, Report
-from rag.config import MIN_REWRITTEN, write_rewriter
+from rag.choices import write_rewriter
+from rag.config import MIN_REWRITTEN
 from rag.conversation import understand
 from rag.conversation.rewrite import Rewriter
 from rag.errors import RagError

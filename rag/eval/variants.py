@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rag.config import repair_in_words
+from rag.choices import repair_in_words
 from serving.runtime import Reuse
 
 if TYPE_CHECKING:

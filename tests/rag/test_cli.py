@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from rag.choices import ReuseChoice, write_reuse
 from rag.cli import app
-from rag.config import ReuseChoice, write_reuse
 
 HANDBOOK = """# Harbour handbook
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rag.config import ReuseChoice, explain, load_settings, unset_setting, write_reuse, write_setting
+from rag.choices import ReuseChoice, write_reuse
+from rag.config import load_settings
 from rag.errors import ConfigError
+from rag.setting import explain, unset_setting, write_setting
 from serving.runtime import Reuse
 
 

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import pytest
 
 from rag.app import Rag
-from rag.config import ReuseChoice, load_settings
+from rag.choices import ReuseChoice
+from rag.config import load_settings
 from rag.errors import ConfigError
 from rag.events import Cost, DoneEvent, RetrievalEvent
 from rag.states import StatesDone, StatesProgress

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rag.app import Rag
-from rag.config import load_settings, write_rewriter
+from rag.choices import write_rewriter
+from rag.config import load_settings
 from rag.conversation import Turn
 from rag.conversation.rewrite import is_faithful
 from rag.events import RetrievalEvent

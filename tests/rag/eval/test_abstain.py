@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from rag.app import Rag
-from rag.config import AbstainChoice, load_settings, write_abstain, write_setting
+from rag.choices import AbstainChoice, write_abstain
+from rag.config import load_settings
 from rag.config_file import read_config_file
 from rag.errors import ConfigError, RagError
 from rag.eval.abstain import AbstainEval, eval_abstain
 from rag.eval.abstain_asking import Asking
 from rag.eval.logistic import area_under_curve, cross_validated, fit, probabilities
 from rag.load import ask_settings
+from rag.setting import write_setting
 
 BEASTS = "badger otter heron lizard beetle falcon salmon weasel".split()
 PLACES = ("Norway", "Peru", "Kenya")
