@@ -26,7 +26,8 @@ _ENDINGS = {
     "length": "Cut off at the longest answer allowed (max_new_tokens).",
     "deadline": "Cut off at the time allowed (answer_timeout_s).",
 }
-_UNCHECKED = "Nothing in this answer could be verified: read the passages before relying on it."
+_CITED = "It stands in its source; whether it answers the question could not be checked."
+_NOT_FOUND = "What it says was not found in the passages: read them before relying on it."
 
 
 class Output:
@@ -152,7 +153,8 @@ class AnswerView:
         if done.finish_reason in _ENDINGS:
             self._output.out.print(f"\n[yellow]{_ENDINGS[done.finish_reason]}[/yellow]")
         if done.answered and not any(citation.verified for citation in done.citations):
-            self._output.out.print(f"\n[yellow]{_UNCHECKED}[/yellow]")
+            found = any(citation.found for citation in done.citations)
+            self._output.out.print(f"\n[dim]{_CITED}[/dim]" if found else f"\n[yellow]{_NOT_FOUND}[/yellow]")
         citations: Iterable[Citation] = done.citations
         if self._kind == "summary":  # its lines are the quotes
             citations = {each.number: replace(each, quote="") for each in citations}.values()
@@ -169,8 +171,7 @@ def print_sources(
         out.print("\n[bold]Sources[/bold]")
     for passage in passages:
         for citation in [citation for citation in citations if citation.number == passage.number]:
-            mark = "checked" if citation.verified else "not checked"
-            out.print(f"[bold]\\[{passage.number}][/bold] {escape(passage.place)}  [dim]{mark}[/dim]")
+            out.print(f"[bold]\\[{passage.number}][/bold] {escape(passage.place)}  {_mark(citation)}")
             if citation.quote:
                 out.print(f'    [italic]"{escape(_one_line(citation.quote))}"[/italic]')
     spans = {near.number: near.quote for near in nearest}
@@ -183,6 +184,13 @@ def print_sources(
             f"\\[{passage.number}] {escape(passage.place)}  [dim]similarity {passage.similarity:.2f}[/dim]\n"
             f"    [dim]{escape(_one_line(spans.get(passage.number, passage.text)))}[/dim]"
         )
+
+
+def _mark(citation: Citation) -> str:
+    """What is known of a citation, in a word or two."""
+    if citation.verified:
+        return "[dim]checked[/dim]"
+    return "[dim]cited[/dim]" if citation.found else "[yellow]not found there[/yellow]"
 
 
 def print_passages(out: Console, passages: Sequence[Passage]) -> None:

@@ -104,6 +104,8 @@ class Citation:
         verified: whether that was enough, and every number, date and name of it stands there, to show it as checked.
         document_id: the document that the passage is of, with `document_name` and the `pages` of the passage.
         passage_start: where the quote begins in the passage's text, in characters; likewise `passage_end`.
+        found: whether what that stretch says stands there, with every number, date and name. Where it does and is not
+            verified, it is open whether it answers the question; where it does not, there is reason to doubt it.
     """
 
     number: int
@@ -120,6 +122,7 @@ class Citation:
     pages: tuple[int, ...] = ()
     passage_start: int = 0
     passage_end: int = 0
+    found: bool = True
 
 
 @dataclass(frozen=True, slots=True)

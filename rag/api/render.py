@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
     from rag.events import Citation
 
-_VERIFIED, _UNVERIFIED = "\ue000", "\ue001"  # private-use characters: marks inside the brackets of a citation
-_MARKS = str.maketrans("", "", _VERIFIED + _UNVERIFIED)
-_MARKER = re.compile(rf"\[(\d{{1,3}})([{_VERIFIED}{_UNVERIFIED}]?)\]")
+# Private-use characters: marks inside the brackets of a citation.
+_VERIFIED, _UNCHECKED, _UNFOUND = "\ue000", "\ue001", "\ue002"
+_MARKS = str.maketrans("", "", _VERIFIED + _UNCHECKED + _UNFOUND)
+_MARKER = re.compile(rf"\[(\d{{1,3}})([{_VERIFIED}{_UNCHECKED}{_UNFOUND}]?)\]")
 _MARKERS = re.compile(rf"\s?(?:{_MARKER.pattern})*")
-_CLASSES = {"": "chip", _VERIFIED: "chip chip-verified", _UNVERIFIED: "chip chip-unverified"}
+_CLASSES = {
+    "": "chip",
+    _VERIFIED: "chip chip-verified",
+    _UNCHECKED: "chip chip-unchecked",
+    _UNFOUND: "chip chip-unfound",
+}
 
 _TEXT_TAGS = frozenset(
     [
@@ -89,7 +95,7 @@ def answer_html(text: str, citations: Sequence[Citation], num_passages: int, *, 
 def _mark(text: str, citations: Sequence[Citation]) -> str:
     """Put each citation's mark into the text: into the brackets the model wrote, or behind the sentence."""
     for citation in sorted(citations, key=lambda each: (each.answer_end, each.number), reverse=True):
-        mark = _VERIFIED if citation.verified else _UNVERIFIED
+        mark = _VERIFIED if citation.verified else _UNCHECKED if citation.found else _UNFOUND
         written, marked = f"[{citation.number}]", f"[{citation.number}{mark}]"
         markers = _MARKERS.match(text, citation.answer_end)
         at = text.find(written, citation.answer_start, markers.end() if markers else citation.answer_end)

@@ -188,6 +188,7 @@ class CitationStream:
             pages=passage.pages,
             passage_start=support.start,
             passage_end=support.end,
+            found=support.found,
         )
 
 

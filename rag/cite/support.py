@@ -76,6 +76,12 @@ class Support:
         """Whether any of the claim is in the passage."""
         return self.end > self.start
 
+    @property
+    def found(self) -> bool:
+        """Whether what the claim says stands there, be it an answer to the question or not."""
+        is_said = self.is_there and min(self.share, self.news_share) >= MIN_SHARE
+        return self.verified or (is_said and not self.missing)
+
 
 _NONE = Support(0, 0, 0.0, 0.0)
 

@@ -7,7 +7,8 @@ import { Sources } from "./sources.js";
 
 const ENDINGS = { cancelled: "Stopped", length: "Cut off at the longest answer allowed", deadline: "Cut off at the time allowed" };
 
-const UNCHECKED = "Nothing in this answer could be verified in your documents: read the passages before relying on it.";
+const CITED = "It stands in its source; whether it answers the question could not be checked.";
+const NOT_FOUND = "What it says was not found in the passages: read them before relying on it.";
 
 const APPROACHES = { list: "List", comparison: "Comparison", table: "From a table", summary: "Summary" };
 
@@ -112,14 +113,15 @@ export class Answer {
     this.cost.hidden = false;
     this.cost.replaceChildren(...cost(event.cost, this.plan).map((part) => el("span", {}, part)));
     this.end(event.finish_reason);
-    if (event.answered && !event.citations.some((each) => each.verified)) this.warn();
+    if (event.answered && !event.citations.some((each) => each.verified)) this.qualify(event.citations.some((each) => each.found));
     announce(event.answered ? this.text.textContent : `Not in your documents. ${event.answer}`);
   }
 
-  /** Say that the documents do not back the answer. */
-  warn() {
+  /** Say what is not known of the answer: calmly where its source says it, else as a warning. */
+  qualify(found) {
     this.note.hidden = false;
-    this.note.append(this.note.textContent ? ". " : "", UNCHECKED);
+    this.note.classList.toggle("calm", found && !this.note.textContent);
+    this.note.append(this.note.textContent ? ". " : "", found ? CITED : NOT_FOUND);
   }
 
   fail(message) {

@@ -4,6 +4,12 @@ import { el } from "./dom.js";
 import { count, percent, place } from "./format.js";
 import { marked, openViewer } from "./viewer.js";
 
+const MARKS = {
+  verified: { text: "✓ Verified", title: "The marked words support what the answer says, and every number and name in it" },
+  unchecked: { text: "Cited", title: "The marked words say it; whether they answer the question could not be checked" },
+  unfound: { text: "Not found here", title: "Something of what the answer says does not stand in this passage" },
+};
+
 export class Sources {
   constructor() {
     this.cards = new Map();
@@ -73,6 +79,11 @@ export class Sources {
   }
 }
 
+/** What is known of a citation: one of `MARKS`, which stand best first. */
+function markOf({ verified, found }) {
+  return verified ? "verified" : found ? "unchecked" : "unfound";
+}
+
 class Card {
   constructor(passage) {
     this.passage = passage;
@@ -103,16 +114,12 @@ class Card {
   }
 
   cite(citation) {
-    const better = !this.citation || (citation.verified && !this.citation.verified);
-    if (better) this.citation = citation;
-    const { verified, support, quote } = this.citation;
-    this.badge.className = `badge ${verified ? "verified" : "unverified"}`;
-    this.badge.textContent = verified ? "✓ Verified" : "Unverified";
-    this.badge.title = verified
-      ? `The marked words support what the answer says, and every number and name in it: ${percent(support)} sure.`
-      : quote
-        ? "The marked words come nearest to what the answer says, and are not enough to support it."
-        : "No words in this passage were found that support what the answer says.";
+    const best = Object.keys(MARKS);
+    if (!this.citation || best.indexOf(markOf(citation)) < best.indexOf(markOf(this.citation))) this.citation = citation;
+    const mark = markOf(this.citation);
+    this.badge.className = `badge ${mark}`;
+    this.badge.textContent = MARKS[mark].text;
+    this.badge.title = MARKS[mark].title + (mark === "verified" ? `: ${percent(this.citation.support)} sure.` : ".");
     this.root.classList.add("cited");
     this.showText();
   }

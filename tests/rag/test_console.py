@@ -43,13 +43,33 @@ def test_text_is_shown_as_it_is() -> None:
     assert "ratio 12:100:34 [draft]" in stream.getvalue()
 
 
-@pytest.mark.parametrize(("verified", "warned"), [(True, False), (False, True)])
-def test_an_answer_without_a_checked_citation_says_so(
-    capsys: pytest.CaptureFixture[str], verified: bool, warned: bool
+@pytest.mark.parametrize(
+    ("verified", "found", "mark", "line"),
+    [
+        (True, True, "checked", None),
+        (False, True, "cited", "It stands in its source; whether it answers the question could not be checked."),
+        (
+            False,
+            False,
+            "not found there",
+            "What it says was not found in the passages: read them before relying on it.",
+        ),
+    ],
+)
+def test_an_answer_that_is_not_checked_off_is_warned_of_only_where_its_words_are_not_found(
+    capsys: pytest.CaptureFixture[str], verified: bool, found: bool, mark: str, line: str | None
 ) -> None:
-    citation = Citation(1, "model", 0, 3, "Yes", 0, 3, 1.0, verified)
-    AnswerView(Output()).show([DoneEvent("Yes", True, "stop", (citation,), COST)])
-    assert ("Nothing in this answer could be verified" in capsys.readouterr().out) == warned
+    citation = Citation(1, "model", 0, 3, "Yes", 0, 3, 1.0, verified, found=found)
+    retrieval = RetrievalEvent("Is it old?", (_passage(1),), 0.1)
+    AnswerView(Output()).show([retrieval, DoneEvent("Yes", True, "stop", (citation,), COST)])
+    shown = capsys.readouterr().out.splitlines()
+    assert f"[1] notes.txt  {mark}" in shown
+    assert [each for each in shown if each.endswith((" checked.", "on it."))] == ([] if line is None else [line])
+
+
+def test_an_answer_without_any_citation_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    AnswerView(Output()).show([DoneEvent("Yes", True, "stop", (), COST)])
+    assert "What it says was not found in the passages" in capsys.readouterr().out
 
 
 def test_what_is_not_in_the_documents_is_followed_by_what_comes_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +86,7 @@ def test_what_is_not_in_the_documents_is_followed_by_what_comes_nearest(capsys: 
     assert "Nearest passages\n[2] notes.txt" in shown
     assert "    The lamp is old.\n[3]" in shown
     assert "[1]" not in shown
-    assert "could be verified" not in shown
+    assert "was not found in the passages" not in shown
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def assert_harmless(html):
     Inspector().feed(html)
 
 
-def cite(number, start, end, *, origin="model", verified=True):
-    return Citation(number, origin, start, end, "", 0, 0, 1.0, verified)
+def cite(number, start, end, *, origin="model", verified=True, found=True):
+    return Citation(number, origin, start, end, "", 0, 0, 1.0, verified, found=found)
 
 
 def test_a_literal_answer_is_shown_as_it_is_and_all_its_numbers_are_marked():
@@ -115,11 +115,13 @@ def test_a_number_of_a_passage_becomes_a_button_and_others_stay_text():
     assert "[0]" in html
 
 
-def test_a_citation_shows_whether_it_was_verified():
-    text = "One thing [1]. Another thing [2]."
-    html = answer_html(text, [cite(1, 0, 14), cite(2, 14, 33, verified=False)], 2)
+def test_a_citation_shows_whether_it_was_verified_and_else_whether_its_words_were_found():
+    text = "One thing [1]. Another thing [2]. A third [3]."
+    cited = [cite(1, 0, 14), cite(2, 14, 33, verified=False), cite(3, 33, 47, verified=False, found=False)]
+    html = answer_html(text, cited, 3)
     assert 'class="chip chip-verified" data-passage="1"' in html
-    assert 'class="chip chip-unverified" data-passage="2"' in html
+    assert 'class="chip chip-unchecked" data-passage="2"' in html
+    assert 'class="chip chip-unfound" data-passage="3"' in html
 
 
 def test_a_matched_citation_stands_behind_its_sentence():

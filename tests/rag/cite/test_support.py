@@ -58,6 +58,15 @@ def test_a_bare_answer_is_checked_together_with_its_question(make_passage: Make,
     assert not found("Who led the fleet?", "Admiral Duval", war, checks).verified
 
 
+def test_what_is_said_may_be_found_and_yet_not_be_the_answer(make_passage: Make, checks: Checks) -> None:
+    war = make_passage(1, WAR)
+    year = "After which year did France begin to rebuild its empire?"
+    found_only = cited(year, "1830 [1]", [war], checks)[0]
+    assert (found_only.verified, found_only.found) == (False, True)
+    invented = cited(year, "1849 [1]", [war], checks)[0]
+    assert (invented.verified, invented.found) == (False, False)
+
+
 def test_what_a_place_says_of_one_thing_is_no_comparison(make_passage: Make, checks: Checks) -> None:
     warranty = make_passage(1, "The 2024 edition covers batteries for 18 months. The lamp is covered for a year.")
     assert found("Which edition covers batteries for 18 months?", "the 2024 edition", warranty, checks).verified
