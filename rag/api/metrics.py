@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rag.answers.cache import CacheStats
     from rag.app import Rag
     from rag.events import AnswerEvent
-    from serving.engine.engine import EngineStats
+    from serving.engine.loop import EngineStats
     from serving.states.store import StateStats
 
 router = APIRouter(tags=["server"])

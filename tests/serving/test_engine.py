@@ -64,7 +64,7 @@ def wait_until(holds: Callable[[], object], timeout_s: float = 60) -> None:
 
 
 def wait_until_idle(engine: Engine) -> None:
-    wait_until(lambda: not engine._answers)
+    wait_until(lambda: not engine._loop.answers)
     stats = engine.stats()
     assert stats.free_blocks + stats.cached_blocks == stats.num_blocks
 
@@ -435,7 +435,7 @@ def test_more_requests_than_may_wait_are_refused(make: Callable[..., Engine]) ->
     with pytest.raises(InvalidRequestError, match="n is 4, no more than 3"):
         engine.stream(PROMPT, SamplingParams(n=4))
     streams[1].close()
-    wait_until(lambda: len(engine._answers) < 3)
+    wait_until(lambda: len(engine._loop.answers) < 3)
     assert list(engine.stream(PROMPT, SHORT))
     for stream in streams:
         stream.close()
@@ -462,7 +462,7 @@ def test_an_error_of_the_model_reaches_every_caller_and_frees_everything(engine:
     steps.after[6] = fail
     steps.may_go.clear()
     started = [in_thread(lambda n=n: engine.generate([30 + n], LONG)) for n in range(4)]
-    wait_until(lambda: len(engine._answers) == len(started))
+    wait_until(lambda: len(engine._loop.answers) == len(started))
     steps.may_go.set()
     for thread, _ in started:
         thread.join(timeout=120)
@@ -473,7 +473,7 @@ def test_an_error_of_the_model_reaches_every_caller_and_frees_everything(engine:
 
 def test_an_error_of_one_answer_is_that_answers_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = engine.stream(PROMPT, LONG), engine.stream([20], SamplingParams(max_new_tokens=400, seed=1))
-    sampler = engine._answers[list(engine._answers)[1]]._sampler
+    sampler = engine._loop.answers[list(engine._loop.answers)[1]]._sampler
     monkeypatch.setattr(sampler, "next", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(bad)
@@ -502,10 +502,10 @@ def test_the_thread_ends_when_there_is_no_work_and_the_engine_is_freed(
     for _ in range(2):
         assert engine.generate(PROMPT, SHORT)
         wait_until(lambda: service._thread is None)
-    freed = weakref.ref(engine)
+    freed = [weakref.ref(engine), weakref.ref(engine._loop)]
     del engine
     gc.collect()
-    assert freed() is None
+    assert [each() for each in freed] == [None, None]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -59,7 +59,7 @@ def make(tiny_engine: Any) -> Iterator[Callable[..., Engine]]:
     yield make
     for engine in engines:
         deadline = time.monotonic() + 60
-        while engine._answers:
+        while engine._loop.answers:
             assert time.monotonic() < deadline
             time.sleep(0.002)
         engine.check()
