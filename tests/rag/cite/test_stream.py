@@ -11,29 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.cite import CitationStream, sentence_spans
-from rag.events import Citation, CitationEvent, Passage, TokenEvent
+from rag.events import Citation, CitationEvent, TokenEvent
+from tests.rag.passages import passage
 
 MANUAL = "The desiccant cartridge must be replaced every 14 months. It costs 38 euros. Never reuse a cartridge."
 POLICY = "Staff who work alone check in every two hours. Dr. Kettlewell keeps the list. The list is kept for 5 years."
-
-
-def passage(number: int, text: str, start: int = 0) -> Passage:
-    return Passage(
-        number=number,
-        document_id="0" * 64,
-        document_name=f"doc{number}.md",
-        path=f"/docs/doc{number}.md",
-        collection="default",
-        ordinal=0,
-        pages=(),
-        section=(),
-        text=text,
-        num_tokens=20,
-        start=start,
-        end=start + len(text),
-        score=1.0,
-        similarity=0.5,
-    )
 
 
 def run(pieces: list[str], question: str = "") -> tuple[str, list[Citation], list[TokenEvent | CitationEvent]]:
