@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING
 from rag.cite import sentence_spans
 from rag.errors import RagError
 from rag.eval.questions import quote_rank
+from rag.events import Passage
 from rag.terms import words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from indexes.types import Chunk, Document
     from rag.app import Rag
     from rag.cite import TermWeights
     from rag.eval.questions import Question
-    from rag.events import Passage
+    from rag.eval.squad import Article
 
 _NAMED_WORDS = 3
 _MAX_DRAWS = 8  # for each question that is wanted
+_COLLECTION = "squad"  # of no index
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,23 @@ def made_cases(rag: Rag, collection: str, num_questions: int, num_passages: int,
     return list(cases.values())
 
 
+def squad_cases(
+    articles: Sequence[Article], num_questions: int, num_passages: int, count_tokens: Callable[[str], int], seed: int
+) -> list[Case]:
+    """Questions drawn from all articles, each with its paragraph among others of the same article, in any order."""
+    drawn = random.Random(seed)  # noqa: S311 - to be drawn again
+    asked = [(article, question) for article in articles for question in article.questions]
+    cases = []
+    for article, question in drawn.sample(asked, min(num_questions, len(asked))):
+        others = [place for place in range(len(article.paragraphs)) if place != question.paragraph]
+        places = [question.paragraph, *drawn.sample(others, min(num_passages - 1, len(others)))]
+        drawn.shuffle(places)
+        passages = tuple(_passage(number, article, place, count_tokens) for number, place in enumerate(places, start=1))
+        gold = places.index(question.paragraph) + 1
+        cases.append(Case(question.question, passages, question.answers, gold))
+    return cases
+
+
 def question_about(sentence: str, term_weights: TermWeights) -> str | None:
     """A question that names the rarest words of a sentence, in order; None if it has too few."""
     found = {term: word for word, term in words(sentence) if word.isalpha()}
@@ -91,3 +110,23 @@ def _number_of(document: Document, chunk: Chunk, passages: Sequence[Passage]) ->
     place = (document.id, chunk.ordinal)
     same = (passage.number for passage in passages if (passage.document_id, passage.ordinal) == place)
     return next(same, None)
+
+
+def _passage(number: int, article: Article, place: int, count_tokens: Callable[[str], int]) -> Passage:
+    text = article.paragraphs[place]
+    return Passage(
+        number=number,
+        document_id=article.title,
+        document_name=article.title,
+        path=article.title,
+        collection=_COLLECTION,
+        ordinal=place,
+        pages=(),
+        section=(),
+        text=text,
+        num_tokens=count_tokens(text),
+        start=0,
+        end=len(text),
+        score=1.0,
+        similarity=1.0,
+    )

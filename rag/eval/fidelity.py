@@ -14,11 +14,11 @@ from rag.bench.report import Figure, Report
 from rag.choices import repair_in_words, write_reuse
 from rag.config_file import CONFIG_FILE
 from rag.errors import RagError
-from rag.eval.cases import made_cases, retrieved_cases
+from rag.eval.cases import made_cases, retrieved_cases, squad_cases
 from rag.eval.choice import choose
 from rag.eval.questions import parse_questions, read_json
 from rag.eval.scores import paired_interval
-from rag.eval.squad import articles_of, paragraph_weights, squad_cases
+from rag.eval.squad import articles_of, paragraph_weights
 from rag.eval.trials import Trials
 from rag.eval.variants import Measured, variants
 from serving.sampling import SamplingParams

@@ -3,7 +3,8 @@
 import pytest
 
 from rag.errors import RagError
-from rag.eval.squad import articles_of, paragraph_weights, squad_cases
+from rag.eval.cases import squad_cases
+from rag.eval.squad import articles_of, paragraph_weights
 
 
 def paragraph(number, *answers):
