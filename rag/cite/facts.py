@@ -63,6 +63,10 @@ _UNIT = re.compile(
 _MONTH = re.compile(rf"\b({'|'.join(_MONTHS)})\b\.?", re.IGNORECASE)
 _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
 _INITIALS = re.compile(r"^(?:[A-Z]\.?){2,6}$")
+_RUN = re.compile(r"(?:\b[A-Z][\w'’-]+(?:\s+(?:of|for|the|and|in|on)\b)?\s*){2,}")
+_ABBREVIATION = re.compile(r"\b(?:[A-Z]\.?){2,6}(?!\w)")
+_CODE = re.compile(r"\w*\d+(?:[.,]\d+)*\w*")
+_BEGINNING = 4  # letters of a name
 _BARE_WORDS = 6  # an answer of so few words is taken for a name where it begins with a capital
 
 
@@ -86,6 +90,22 @@ def missing_names(sentence: str, given: str, place: str) -> set[str]:
     """Words of a sentence that are written as names and stand neither in the question nor in the place it cites."""
     known = _stems(f"{given} {place}") | _initials(place) | _initials(given)
     return {name for name in _names(sentence) if not _known(name, known)}
+
+
+def unknown_in(text: str, question: str) -> set[str]:
+    """Numbers, codes and names of a question that a text does not hold: it is then hardly about what is asked.
+
+    A name is known by its first letters (German, where it says Germany) and by its initials (the US); any question
+    begins with a capital.
+    """
+    numbers, short = facts(text), {word.replace(".", "") for word in _ABBREVIATION.findall(text)}
+    words = {word.casefold() for word in _CODE.findall(text)}
+    codes = {word for word in _CODE.findall(question) if word.casefold() not in words and not facts(word) & numbers}
+    rest = question.partition(" ")[2]
+    called = {word for run in _RUN.findall(rest) if _initials_of(run) in short for word in run.split()}
+    begun = {word[:_BEGINNING].casefold() for word in _WORD.findall(text)}
+    names = missing_names(f"of {rest}", "", text) - called
+    return codes | {name for name in names if len(name) < _BEGINNING or name[:_BEGINNING].casefold() not in begun}
 
 
 def _is_amount_of(fact: str, there: set[str], units: set[str]) -> bool:
@@ -200,5 +220,8 @@ def _stems(text: str) -> set[str]:
 
 def _initials(text: str) -> set[str]:
     """What names of several words in a text are called for short: WHO for World Health Organization."""
-    runs = re.findall(r"(?:\b[A-Z][\w'’-]+(?:\s+(?:of|for|the|and|in|on)\b)?\s*){2,}", text)
-    return {"".join(word[0] for word in run.split() if word[0].isupper()).casefold() for run in runs}
+    return {_initials_of(run).casefold() for run in _RUN.findall(text)}
+
+
+def _initials_of(run: str) -> str:
+    return "".join(word[0] for word in run.split() if word[0].isupper())

@@ -27,6 +27,7 @@ _TIMES = re.compile(
     re.IGNORECASE,
 )
 _ONLY_YEAR = re.compile(r"(?:in |In )?(?:1\d{3}|20\d\d)")
+_OFFERED = re.compile(r"\bor\b", re.IGNORECASE)
 _CHOICE = re.compile(r"\b(?:which|what|who)\b", re.IGNORECASE)
 _DEGREES = (
     "long short larg small high low heavi light cheap old new fast slow great big strong weak earli lat wid deep near "
@@ -55,6 +56,11 @@ def fits(question: str, answer: str) -> int:
     if _WHERE.search(question):
         return -1 if has_number else int(has_name)
     return 0
+
+
+def offers(question: str) -> bool:
+    """Whether a question may be answered by words of its own: `Is it red or blue?`."""
+    return _OFFERED.search(question) is not None
 
 
 def compares_elsewhere(question: str, place: str) -> bool:

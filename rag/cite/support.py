@@ -8,8 +8,8 @@ from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING
 
 from rag.cite.bearing import BY_TEXT, WITH_VECTORS, Signs, signs
-from rag.cite.facts import facts, missing_facts
-from rag.cite.kinds import compares_elsewhere
+from rag.cite.facts import facts, missing_facts, unknown_in
+from rag.cite.kinds import compares_elsewhere, offers
 from rag.cite.polarity import denies, qualifies
 from rag.cite.surroundings import Surroundings
 from rag.terms import terms, weighted_share
@@ -109,7 +109,11 @@ class Supporter:
         return replace(found, likely=likely, verified=likely >= MIN_ENTAILMENT)
 
     def _bare(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
-        """What surrounds the answer where it stands has to bear on the question."""
+        """What surrounds the answer where it stands has to bear on the question.
+
+        What the question names has to stand in the passage: most of what a small model answers wrongly is true of
+        something else than what is asked about. And the answer has to say something that the question does not.
+        """
         around = self._around(passage, weights)
         spans = claim.places_in(passage.text)
         if not spans:
@@ -126,8 +130,9 @@ class Supporter:
         seen = signs(claim.said, self._question, place, around)
         judge = BY_TEXT if self._checks.closeness is None else WITH_VECTORS
         likely = judge.probability(seen)
-        verified = not found.missing and likely >= judge.threshold and not self._compares(passage, found)
-        return replace(found, likely=likely, verified=verified, signs=seen)
+        is_told = not found.missing and (bool(claim.news) or offers(self._question))
+        is_asked = not unknown_in(passage.searchable_text, self._question) and not self._compares(passage, found)
+        return replace(found, likely=likely, verified=is_told and is_asked and likely >= judge.threshold, signs=seen)
 
     def _statement(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
         """Its terms have to stand in one sentence, or in two that follow one another if no single one holds enough.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rag.cite.facts import facts, missing_facts
+from rag.cite.facts import facts, missing_facts, unknown_in
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,20 @@ def test_names_are_known_in_other_forms_and_first_words_are_no_names(said: str, 
 
 def test_words_that_may_be_numbers_or_months_are_left_alone_where_they_are_not() -> None:
     assert facts("One may march on, and many thousand go.") == set()
+
+
+@pytest.mark.parametrize(
+    ("question", "unknown"),
+    [
+        ("What was covered under the 2023 warranty?", {"2023"}),
+        ("What does fault E41 of the Merganser mean?", {"E41"}),
+        ("How long is the turnaround in Oslo?", {"Oslo"}),
+        ("Who wrote the 2024 warranty for the Merganser?", set()),
+        ("Which German firms sell it in the United States?", set()),
+        ("Does it have eleven lamps, like E38?", set()),
+        ("Besides lamps, what is covered?", set()),
+    ],
+)
+def test_what_a_question_names_may_be_unknown_to_a_text(question: str, unknown: set[str]) -> None:
+    text = "The 2024 edition for the Merganser covers 11 lamps in Germany and the US, and fault e38."
+    assert unknown_in(text, question) == unknown

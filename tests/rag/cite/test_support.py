@@ -67,6 +67,22 @@ def test_what_is_said_may_be_found_and_yet_not_be_the_answer(make_passage: Make,
     assert (invented.verified, invented.found) == (False, False)
 
 
+def test_an_answer_is_not_checked_off_where_the_passage_does_not_know_what_is_asked_about(
+    make_passage: Make, checks: Checks
+) -> None:
+    warranty = make_passage(1, "Under the 2024 edition, rechargeable battery packs are covered for 18 months.")
+    question = "For how many months are rechargeable battery packs covered under the {} warranty?"
+    assert found(question.format(2024), "18 months", warranty, checks).verified
+    support = found(question.format(2023), "18 months", warranty, checks)
+    assert (support.verified, support.found) == (False, True)
+
+
+def test_an_answer_that_only_repeats_the_question_is_not_checked_off(make_passage: Make, checks: Checks) -> None:
+    war = make_passage(1, WAR)
+    assert not found("Which admiral led the fleet?", "the fleet", war, checks).verified
+    assert found("Was it the fleet or the army that Admiral Dupont led?", "the fleet", war, checks).verified
+
+
 def test_what_a_place_says_of_one_thing_is_no_comparison(make_passage: Make, checks: Checks) -> None:
     warranty = make_passage(1, "The 2024 edition covers batteries for 18 months. The lamp is covered for a year.")
     assert found("Which edition covers batteries for 18 months?", "the 2024 edition", warranty, checks).verified
