@@ -63,8 +63,8 @@ class Weights:
 
 # The weights are fitted to SQuAD's questions about 34 articles (`rag eval citations --without TITLE … --refit`).
 # The thresholds are those from which on 95% of the bundled model's own answers about Black_Death, Kenya and
-# Private_school are right, by a person's judgement; `rag eval answers FILE --oracle 4 --articles …` counts fewer, as part
-# of an answer is none to it.
+# Private_school are right, by a person's judgement; `rag eval answers FILE --oracle 4 --articles …` counts fewer, as
+# part of an answer is none to it.
 WITH_VECTORS = Weights((15.20, 2.96, 0.89, -0.13, -0.80, 0.78, -0.63, 0.67, -1.22, 0.40), 3.16, 0.68)
 BY_TEXT = Weights((0.0, 0.0, 1.97, -0.66, -0.94, 0.68, 2.21, 0.59, -1.43, 0.36), 1.22, 0.65)
 

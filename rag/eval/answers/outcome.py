@@ -19,6 +19,7 @@ RIGHT, EM, F1, ROUGE_L = "right", "EM", "F1", "ROUGE-L"
 FOUND = "passages found"
 PRECISION, RECALL, FIRST = "citation precision", "citation recall", "first citation right"
 VERIFIED, VERIFIED_RIGHT = "citations verified", "verified ones right"
+RIGHT_CHECKED, CHECKED_RIGHT = "right answers verified", "verified answers right"
 QUOTED = "in passages' words"
 WRONGLY_DECLINED, RIGHTLY_DECLINED = "answerable declined", "unanswerable declined"
 TTFT, TOTAL, SPEED, CACHED = "ttft_s", "total_s", "tokens/s", "cached"
@@ -34,6 +35,8 @@ MEASURES = {
     FIRST: "%",
     VERIFIED: "%",
     VERIFIED_RIGHT: "%",
+    RIGHT_CHECKED: "%",
+    CHECKED_RIGHT: "%",
     QUOTED: "%",
     WRONGLY_DECLINED: "% wrong",
     RIGHTLY_DECLINED: "%",
@@ -73,15 +76,20 @@ class Outcome:
         declined = float(self.declined)
         if not task.answerable:
             nothing = dict.fromkeys(MEASURES)
-            return {**nothing, RIGHT: declined, QUOTED: self._quoted(), RIGHTLY_DECLINED: declined}
+            wrong = 0.0 if self._is_checked else None
+            told = {CHECKED_RIGHT: wrong, QUOTED: self._quoted()}
+            return {**nothing, RIGHT: declined, **told, RIGHTLY_DECLINED: declined}
         said, long = self.said, task.long_references
+        right = float(bool(said) and task.is_right(said))
         return {
-            RIGHT: float(bool(said) and task.is_right(said)),
+            RIGHT: right,
             EM: None if long == task.references else float(scores.exact(said, task.references)),
             F1: scores.f1(said, task.references),
             ROUGE_L: scores.rouge_l(said, long) if long else None,
             FOUND: task.found(self.passages),
             **self._citation_values(),
+            RIGHT_CHECKED: float(self._is_checked) if right else None,
+            CHECKED_RIGHT: right if self._is_checked else None,
             QUOTED: self._quoted(),
             WRONGLY_DECLINED: declined,
             RIGHTLY_DECLINED: None,
@@ -115,6 +123,11 @@ class Outcome:
             "answer": self.error or self.answer,
             "citations": [self._citation_row(one) for one in self.citations],
         }
+
+    @property
+    def _is_checked(self) -> bool:
+        """Whether it is shown without a word of doubt."""
+        return not self.declined and any(one.verified for one in self.citations)
 
     def _citation_values(self) -> dict[str, float | None]:
         """Of an answer to a question that has one; what is cited for a declined question is nothing."""

@@ -4,6 +4,7 @@ import pytest
 
 from rag.eval.answers.figures import figures
 from rag.eval.answers.outcome import (
+    CHECKED_RIGHT,
     EM,
     F1,
     FIRST,
@@ -12,6 +13,7 @@ from rag.eval.answers.outcome import (
     QUOTED,
     RECALL,
     RIGHT,
+    RIGHT_CHECKED,
     RIGHTLY_DECLINED,
     ROUGE_L,
     VERIFIED,
@@ -57,6 +59,18 @@ def test_citations_are_right_where_the_answer_stands(outcome, citation):
     assert (values[PRECISION], values[RECALL], values[FIRST]) == (0.5, 1, 0)
     assert (values[VERIFIED], values[VERIFIED_RIGHT]) == (0.5, 0)
     assert values[FOUND] == 1
+
+
+def test_what_is_verified_is_counted_among_the_right_answers_and_what_is_right_among_the_verified(outcome, citation):
+    def counted(task, answer, *, verified):
+        values = outcome(task, answer, citations=[citation(1, verified=verified)]).values()
+        return values[RIGHT_CHECKED], values[CHECKED_RIGHT]
+
+    assert counted(TASK, "Marit", verified=True) == (1, 1)
+    assert counted(TASK, "Marit", verified=False) == (0, None)
+    assert counted(TASK, "Bernard", verified=True) == (None, 0)
+    assert counted(NOTHING, "Bernard", verified=True) == (None, 0)
+    assert counted(NOTHING, "Bernard", verified=False) == (None, None)
 
 
 def test_an_answer_without_citations_cites_nothing_right(outcome):
