@@ -21,7 +21,9 @@ def test_contenders_take_turns_and_the_first_round_does_not_count():
 
 def test_what_takes_long_needs_no_warming_up_and_what_takes_very_long_is_run_less(monkeypatch):
     now, taken = [0.0], {"quick": 0.1, "long": 2.0, "very long": 20.0}
-    monkeypatch.setattr("rag.bench.timing.time", SimpleNamespace(perf_counter=lambda: now[0], sleep=lambda _seconds: None))
+    monkeypatch.setattr(
+        "rag.bench.timing.time", SimpleNamespace(perf_counter=lambda: now[0], sleep=lambda _seconds: None)
+    )
     calls = []
 
     def run(name):
