@@ -110,16 +110,16 @@ class _Answer:
         judge = self._settings.sentence_judge() if self._settings.compress < 1 else None
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
-        opening = self._opening(Grounds(found.relevance, mismatch(self._prompted, passages, weights)))
+        opening = self._opening(lambda: Grounds(found.relevance, mismatch(self._question, passages, weights)))
         replies_to = (self._prompted, passages, self._settings, weights, self._cancel, opening)
         reply = QuotingReply(prompt, *replies_to) if self._settings.quote else Reply(*replies_to)
         yield from self._clock.timed(reply.events(runtime, prompt))
         yield from self._end(reply, runtime.name, lambda: nearest(self._prompted, passages, weights))
 
-    def _opening(self, grounds: Grounds) -> Opening | None:
+    def _opening(self, grounds: Callable[[], Grounds]) -> Opening | None:
         """How the model begins to decline, and how likely that must be."""
         calibration = self._settings.calibration()
-        return None if calibration is None else Opening(MODEL_DECLINES, calibration.at_least(grounds))
+        return None if calibration is None else Opening(MODEL_DECLINES, calibration.at_least(grounds()))
 
     def _retrieve(self, retriever: Finder, meaning: Meaning, on_candidates: OnCandidates | None) -> Retrieval:
         settings = self._settings

@@ -153,13 +153,20 @@ class AnswerView:
         if done.finish_reason in _ENDINGS:
             self._output.out.print(f"\n[yellow]{_ENDINGS[done.finish_reason]}[/yellow]")
         if done.answered and not any(citation.verified for citation in done.citations):
-            found = any(citation.found for citation in done.citations)
+            found = _is_found(done.citations)
             self._output.out.print(f"\n[dim]{_CITED}[/dim]" if found else f"\n[yellow]{_NOT_FOUND}[/yellow]")
         citations: Iterable[Citation] = done.citations
         if self._kind == "summary":  # its lines are the quotes
             citations = {each.number: replace(each, quote="") for each in citations}.values()
         print_sources(self._output.out, self.passages, list(citations), done.nearest)
         self._output.out.print(f"\n[dim]{escape(cost_line(done.cost))}[/dim]")
+
+
+def _is_found(citations: Sequence[Citation]) -> bool:
+    """Whether each stretch of the answer that is cited for stands in one of the passages that it cites."""
+    stretches = {(each.answer_start, each.answer_end) for each in citations}
+    found = {(each.answer_start, each.answer_end) for each in citations if each.found}
+    return bool(stretches) and stretches == found
 
 
 def print_sources(

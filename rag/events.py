@@ -122,7 +122,7 @@ class Citation:
     pages: tuple[int, ...] = ()
     passage_start: int = 0
     passage_end: int = 0
-    found: bool = True
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rag.errors import RagError
 
 MAX_QUESTION_CHARACTERS = 4000
+LEANS_ON = " (about "  # stands between a follow-up and the words of earlier questions that it leans on
 
 
 def checked_question(question: str) -> str:

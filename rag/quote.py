@@ -158,6 +158,7 @@ class QuoteStream:
             pages=passage.pages,
             passage_start=start,
             passage_end=end,
+            found=True,
         )
         self.citations.append(citation)
         yield CitationEvent(citation)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rag.terms import STOP_WORDS, stem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
@@ -65,8 +65,9 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’.-][^\W\d_]+)*\.?")
 _INITIALS = re.compile(r"^(?:[A-Z]\.?){2,6}$")
 _RUN = re.compile(r"(?:\b[A-Z][\w'’-]+(?:\s+(?:of|for|the|and|in|on)\b)?\s*){2,}")
 _ABBREVIATION = re.compile(r"\b(?:[A-Z]\.?){2,6}(?!\w)")
-_CODE = re.compile(r"\w*\d+(?:[.,]\d+)*\w*")
-_BEGINNING = 4  # letters of a name
+_CODE = re.compile(r"\b[^\W\d]*\d+(?:[.,]\d+)*\w*")
+_CONTRACTED = re.compile(r"I['’](?:m|d|ve|ll)")
+_BEGINNING, _ENDING = 4, 3  # letters of a name that other forms of it share, at least; that differ, at most
 _BARE_WORDS = 6  # an answer of so few words is taken for a name where it begins with a capital
 
 
@@ -95,17 +96,24 @@ def missing_names(sentence: str, given: str, place: str) -> set[str]:
 def unknown_in(text: str, question: str) -> set[str]:
     """Numbers, codes and names of a question that a text does not hold: it is then hardly about what is asked.
 
-    A name is known by its first letters (German, where it says Germany) and by its initials (the US); any question
-    begins with a capital.
+    A name is known by all but its last letters (German, where it says Germany) and by its initials (the US); any
+    question begins with a capital. Names that are written small are not seen.
     """
     numbers, short = facts(text), {word.replace(".", "") for word in _ABBREVIATION.findall(text)}
     words = {word.casefold() for word in _CODE.findall(text)}
-    codes = {word for word in _CODE.findall(question) if word.casefold() not in words and not facts(word) & numbers}
+    unseen = [word for word in _CODE.findall(question) if word.casefold() not in words]
+    codes = {word for word in unseen if not (word[0].isdigit() and facts(word) & numbers)}
     rest = question.partition(" ")[2]
     called = {word for run in _RUN.findall(rest) if _initials_of(run) in short for word in run.split()}
-    begun = {word[:_BEGINNING].casefold() for word in _WORD.findall(text)}
     names = missing_names(f"of {rest}", "", text) - called
-    return codes | {name for name in names if len(name) < _BEGINNING or name[:_BEGINNING].casefold() not in begun}
+    known = [word.casefold() for word in _WORD.findall(text)] if names else []
+    return codes | {name for name in names if not _CONTRACTED.fullmatch(name) and not _is_begun(name.casefold(), known)}
+
+
+def _is_begun(name: str, words: Sequence[str]) -> bool:
+    """Whether one of the words is the name in another form."""
+    beginning = name[: max(_BEGINNING, len(name) - _ENDING)]
+    return len(name) >= _BEGINNING and any(word.startswith(beginning) for word in words)
 
 
 def _is_amount_of(fact: str, there: set[str], units: set[str]) -> bool:

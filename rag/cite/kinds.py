@@ -58,7 +58,7 @@ def fits(question: str, answer: str) -> int:
     return 0
 
 
-def offers(question: str) -> bool:
+def offers_choice(question: str) -> bool:
     """Whether a question may be answered by words of its own: `Is it red or blue?`."""
     return _OFFERED.search(question) is not None
 

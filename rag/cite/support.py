@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from rag.cite.bearing import BY_TEXT, WITH_VECTORS, Signs, signs
 from rag.cite.facts import facts, missing_facts, unknown_in
-from rag.cite.kinds import compares_elsewhere, offers
+from rag.cite.kinds import compares_elsewhere, offers_choice
 from rag.cite.polarity import denies, qualifies
 from rag.cite.surroundings import Surroundings
+from rag.question import LEANS_ON
 from rag.terms import terms, weighted_share
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Support:
         missing: facts and names of the claim that are neither there nor in the question.
         likely: how likely the span supports the claim, from 0 to 1.
         verified: whether the claim may be shown as checked.
+        turned: whether the span says the opposite of the claim, or something more or less than it.
         signs: what `likely` was found by, where it was by these.
     """
 
@@ -69,6 +71,7 @@ class Support:
     missing: frozenset[str] = frozenset()
     likely: float = 0.0
     verified: bool = False
+    turned: bool = False
     signs: Signs | None = None
 
     @property
@@ -80,7 +83,7 @@ class Support:
     def found(self) -> bool:
         """Whether what the claim says stands there, be it an answer to the question or not."""
         is_said = self.is_there and min(self.share, self.news_share) >= MIN_SHARE
-        return self.verified or (is_said and not self.missing)
+        return self.verified or (is_said and not self.missing and not self.turned)
 
 
 _NONE = Support(0, 0, 0.0, 0.0)
@@ -106,7 +109,7 @@ class Supporter:
         if not found.is_there or self._checks.entailment is None or found.missing:
             return found
         likely = self._checks.entailment.entailed([_context(passage, found.start, found.end)], claim.text)[0]
-        return replace(found, likely=likely, verified=likely >= MIN_ENTAILMENT)
+        return replace(found, likely=likely, verified=likely >= MIN_ENTAILMENT, turned=likely < MIN_ENTAILMENT)
 
     def _bare(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
         """What surrounds the answer where it stands has to bear on the question.
@@ -121,8 +124,9 @@ class Supporter:
             span = claim.stretch_in(passage.text, loose.start, loose.end)
             is_whole = min(loose.share, loose.news_share) > 1 - _ROUNDING
             is_stretched = span[1] - span[0] > _MOST_STRETCHED * len(claim.said)
-            if not is_whole or is_stretched or qualifies(claim.said, passage.text[loose.start : loose.end]):
-                return loose
+            turned = qualifies(claim.said, passage.text[loose.start : loose.end])
+            if not is_whole or is_stretched or turned:
+                return replace(loose, turned=turned)
             spans = [span]
         place = max((around.at(*span) for span in spans), key=lambda place: place.rank)
         start, end = min(place.sentence[0], place.span[0]), max(place.sentence[1], place.span[1])
@@ -130,9 +134,22 @@ class Supporter:
         seen = signs(claim.said, self._question, place, around)
         judge = BY_TEXT if self._checks.closeness is None else WITH_VECTORS
         likely = judge.probability(seen)
-        is_told = not found.missing and (bool(claim.news) or offers(self._question))
-        is_asked = not unknown_in(passage.searchable_text, self._question) and not self._compares(passage, found)
+        turned = denies("", self._question, passage.text[found.start : found.end])
+        is_told = not found.missing and not turned and (bool(claim.news) or offers_choice(self._question))
+        is_asked = self._has_what_is_asked(passage, weights) and not self._compares(passage, found)
         return replace(found, likely=likely, verified=is_told and is_asked and likely >= judge.threshold, signs=seen)
+
+    def _has_what_is_asked(self, passage: Passage, weights: dict[str, float]) -> bool:
+        """Whether the passage has all names and numbers of the question as it was put; of one typed all in small
+        letters, in which no name can be seen, at least its rarest word.
+        """
+        asked = self._question.partition(LEANS_ON)[0]
+        if unknown_in(passage.searchable_text, asked):
+            return False
+        own = set(terms(asked))
+        if not own or not asked.islower():
+            return True
+        return max(own, key=lambda term: (weights.get(term, 0.0), term)) in terms(passage.searchable_text)
 
     def _statement(self, claim: Claim, passage: Passage, weights: dict[str, float]) -> Support:
         """Its terms have to stand in one sentence, or in two that follow one another if no single one holds enough.
@@ -148,7 +165,7 @@ class Supporter:
         bears = around.in_sentence((found.start, found.end)) - around.best_in_sentence >= _MOST_BEHIND
         turned = denies(claim.said, self._question, passage.text[found.start : found.end])
         verified = found.is_there and not found.missing and bears and not turned and likely >= MIN_SHARE
-        return replace(found, likely=likely, verified=verified and not self._compares(passage, found))
+        return replace(found, likely=likely, verified=verified and not self._compares(passage, found), turned=turned)
 
     def _compares(self, passage: Passage, found: Support) -> bool:
         return compares_elsewhere(self._question, passage.text[found.start : found.end])

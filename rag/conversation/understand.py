@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rag.abstain import refuses
 from rag.conversation.leaning import leans
 from rag.conversation.split import split
+from rag.question import LEANS_ON
 from rag.terms import terms, words
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def understand(
         question, said = rewritten, ()
     about = " ".join(_carried(question, said, weights)) if said else ""
     # The earlier question in front would be answered by small models in place of this one.
-    prompted = f"{question} (about {about})" if about else question
+    prompted = f"{question}{LEANS_ON}{about})" if about else question
     searched = []
     for part in split(question) if in_parts else (question,):
         searched.append(completed(part, needed(part, said), weights))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _BARE = (RIGHT, WRONG, ELSEWHERE)
 _STATEMENTS = (STATED, MISSTATED)
 _FEWEST = 20  # pairs on either side from which a rate can be told
-_PRECISION = 0.97  # that the threshold is chosen for
+_PRECISION = 0.97  # at which the recall is told; the thresholds in use rest on answers of the bundled model instead
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def _scores(found: Sequence[Support]) -> _Scores:
 
 
 def _refitted(checked: Sequence[_Checked]) -> Figure:
-    """Weights fitted to these answers, and the threshold for them, both to be set in `rag.cite.bearing`."""
+    """Weights fitted to these answers, and the threshold for them, by the signs alone."""
     known = [(pair, found.signs) for pair, found, _ in checked if found.signs is not None and not found.missing]
     values = np.array([astuple(signs) for _, signs in known])
     right = np.array([pair.kind in IS_RIGHT for pair, _ in known])

@@ -79,4 +79,5 @@ def verbatim(passage: Passage, start: int, end: int, said: tuple[int, int], orig
         pages=passage.pages,
         passage_start=within[0],
         passage_end=within[1],
+        found=True,
     )

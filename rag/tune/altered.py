@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rag.cite.facts import facts
 from rag.opposites import OPPOSITES
+from rag.terms import STOP_WORDS
 
 if TYPE_CHECKING:
     import random
@@ -13,11 +15,16 @@ if TYPE_CHECKING:
 
     _Alter = Callable[[str, str, Sequence[str], random.Random], str | None]
 
-_NAME = re.compile(r"(?<![.?!\"“] )(?<!^)\b[A-Z][\w’'-]*[a-z][\w’'-]*(?: (?:(?:of|the|de|van|von) )*[A-Z][\w’'-]+)*")
-_NUMBER = re.compile(r"(?<![\d.,])\d{1,4}(?![\d.,]*\d)")
+_CAPITALISED = r"[^\W\d_a-z][\w-]*[^\W\d_A-Z][\w-]*"
+_NAME = re.compile(
+    rf"(?<![.?!:\"“(\n] )(?<![\n(\"“])(?<!^)\b{_CAPITALISED}(?: (?:(?:of|the|de|van|von) )*{_CAPITALISED})*(?![\w’'-])"
+)
+_NUMBER = re.compile(r"(?<![\w.,-])\d{1,4}(?!\w|[.,]?\d)")
 _YEAR = (1000, 2100)
 _NEGATED = re.compile(r"^((?:Who|What|Which \w+) (?:is|are|was|were|has|have|can|may|will))\b(?! not\b| never\b)")
 _WORD = re.compile(r"[A-Za-z]+")
+_BEFORE_DEGREE = "how "
+_AROUND = 200  # characters on each side of a name, in which something may be said of it
 _NEAR = 12  # by how much a number is changed at most
 
 
@@ -42,32 +49,41 @@ def altered(question: str, stands_in: str, sources: Sequence[str], drawn: random
     return None
 
 
+def _names_in(text: str) -> list[str]:
+    """Names, but for what begins a sentence or heading, which is written large in any case."""
+    return [name for name in _NAME.findall(text) if name.casefold() not in STOP_WORDS]
+
+
 def _other_name(question: str, stands_in: str, sources: Sequence[str], drawn: random.Random) -> str | None:
     """One of the question's names exchanged for one of the sources that is as long, and shares no word with it."""
-    mine = _NAME.findall(question)
+    mine = _names_in(question)
     if not mine:
         return None
     name = drawn.choice(mine)
     words = set(name.casefold().split())
-    own = [one for one in _NAME.findall(stands_in) if one not in question]
-    there = own if own and drawn.random() < 1 / 2 else [one for text in sources for one in _NAME.findall(text)]
+    own = [one for one in _names_in(stands_in) if one not in question]
+    there = own if own and drawn.random() < 1 / 2 else [one for text in sources for one in _names_in(text)]
     others = [
         other
         for other in dict.fromkeys(there)
         if len(other.split()) == len(name.split())
         and other not in question
         and not words & set(other.casefold().split())
-        and not _said_of(question.replace(name, other), other, sources)
+        and not _said_of(_exchanged(question, name, other), other, sources)
     ]
-    return question.replace(name, drawn.choice(others)) if others else None
+    return _exchanged(question, name, drawn.choice(others)) if others else None
+
+
+def _exchanged(text: str, word: str, other: str) -> str:
+    return re.sub(rf"\b{re.escape(word)}\b", lambda _found: other, text)
 
 
 def _said_of(question: str, name: str, sources: Sequence[str]) -> bool:
-    """Whether a sentence with this name has most of the question's other words, and so may answer it."""
+    """Whether what stands around this name has most of the question's other words, and so may answer it."""
     wanted = {word for word in _WORD.findall(question.casefold()) if len(word) > 3} - set(name.casefold().split())  # noqa: PLR2004
     for text in sources:
         for found in re.finditer(re.escape(name), text):
-            around = set(_WORD.findall(text[max(0, found.start() - 200) : found.end() + 200].casefold()))
+            around = set(_WORD.findall(text[max(0, found.start() - _AROUND) : found.end() + _AROUND].casefold()))
             if 3 * len(wanted & around) >= 2 * len(wanted):
                 return True
     return False
@@ -82,15 +98,20 @@ def _other_number(question: str, _stands_in: str, sources: Sequence[str], drawn:
     number = int(place[0])
     step = drawn.randint(1, _NEAR if _YEAR[0] <= number <= _YEAR[1] else max(2, number // 2))
     changed = str(number + step if number <= step or drawn.random() < 1 / 2 else number - step)
-    if any(re.search(rf"\b{changed}\b", text) for text in sources):
+    if any(changed in facts(text) for text in sources):
         return None
     return question[: place.start()] + changed + question[place.end() :]
 
 
-def _opposite(question: str, stands_in: str, _sources: Sequence[str], drawn: random.Random) -> str | None:
-    """A word of the question turned into its opposite, which the passage does not have."""
-    there = set(_WORD.findall(stands_in.casefold()))
-    found = [word for word in _WORD.finditer(question) if OPPOSITES.get(word[0], "") not in there | {""}]
+def _opposite(question: str, _stands_in: str, sources: Sequence[str], drawn: random.Random) -> str | None:
+    """A word of the question turned into its opposite, which no source has."""
+    there = {word for text in sources for word in _WORD.findall(text.casefold())}
+    found = [
+        word
+        for word in _WORD.finditer(question)
+        if OPPOSITES.get(word[0], "") not in there | {""}
+        and not question[: word.start()].casefold().endswith(_BEFORE_DEGREE)  # how long is not how short
+    ]
     if not found:
         return None
     word = drawn.choice(found)

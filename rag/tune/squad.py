@@ -112,10 +112,10 @@ class _Shelf:
         drawn.shuffle(answered)
         answered = answered[:_MAX_ANSWERED]
         wanted = round(max(len(answered), 4) * drawn.uniform(*_DECLINED))
-        known = [(one.question, sources[one.said[0].sources[0]].text) for one in answered]
+        where = [(one.question, sources[one.said[0].sources[0]].text) for one in answered]
         declined = [
             Asked(question, weight=_DECLINED_WEIGHT)
-            for question in self._declined(group, sources, known, other, wanted, drawn)
+            for question in self._declined(group, sources, where, other, wanted, drawn)
         ]
         asked = [replace(one, question=reworded(one.question, drawn)) for one in (*answered, *declined)]
         drawn.shuffle(asked)
@@ -139,7 +139,7 @@ class _Shelf:
         impossible = [question for paragraph in paragraphs for question in paragraph.unanswered]
         drawn.shuffle(impossible)
         found = impossible[: max(round(wanted * _IMPOSSIBLE), min(len(impossible), _MIN_IMPOSSIBLE))]
-        found += self._altered(answered, sources, round(_ALTERED * max(2, wanted - len(found))), drawn)
+        found += self._altered(answered, sources, max(0, round(_ALTERED * (wanted - len(found)))), drawn)
         in_sight = _InSight(sources)
         if other is not None and wanted > len(found) and drawn.random() < 1 / 2:
             found += [question for question, answer in other.questions(drawn, 1) if not in_sight.holds(answer)]

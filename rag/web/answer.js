@@ -12,6 +12,13 @@ const NOT_FOUND = "What it says was not found in the passages: read them before 
 
 const APPROACHES = { list: "List", comparison: "Comparison", table: "From a table", summary: "Summary" };
 
+/** Whether each stretch of the answer that is cited for stands in one of the passages that it cites. */
+function isFound(citations) {
+  const stretch = (each) => `${each.answer_start}-${each.answer_end}`;
+  const found = new Set(citations.filter((each) => each.found).map(stretch));
+  return citations.length > 0 && citations.every((each) => found.has(stretch(each)));
+}
+
 export class Answer {
   constructor(question, collection, history, quote) {
     this.question = question;
@@ -113,7 +120,7 @@ export class Answer {
     this.cost.hidden = false;
     this.cost.replaceChildren(...cost(event.cost, this.plan).map((part) => el("span", {}, part)));
     this.end(event.finish_reason);
-    if (event.answered && !event.citations.some((each) => each.verified)) this.qualify(event.citations.some((each) => each.found));
+    if (event.answered && !event.citations.some((each) => each.verified)) this.qualify(isFound(event.citations));
     announce(event.answered ? this.text.textContent : `Not in your documents. ${event.answer}`);
   }
 

@@ -46,7 +46,8 @@ class Pace:
             return min(FIRST_TOKENS, at_most)
         may_take_s = max(MAX_GAP * self._lone_s, UNNOTICED_S)
         spare_s = may_take_s - self._lone_s - (num_answer_rows - 1) * (self._answer_s or 0.0)
-        fitting = at_most if self._token_s * at_most <= spare_s else int(spare_s / self._token_s)
+        takes_all = self._token_s * at_most <= spare_s or not self._token_s
+        fitting = at_most if takes_all else int(spare_s / self._token_s)
         return min(max(fitting, MIN_TOKENS), at_most)
 
 

@@ -98,6 +98,21 @@ def test_less_is_declined_the_more_relevant_what_was_found_is() -> None:
     assert logit(0.0) == pytest.approx(-logit(1.0))
 
 
+def test_the_more_of_the_question_no_passage_says_the_sooner_it_is_declined() -> None:
+    calibration = Calibration(own=0.8, relevance=-0.5, bias=-0.3, mismatch=0.6)
+    matching, other = (calibration.at_least(Grounds(0.9, mismatch)) for mismatch in (0.0, 3.0))
+    assert other < matching
+    assert calibration.score(other, Grounds(0.9, 3.0)) == pytest.approx(0, abs=1e-9)
+
+
+def test_what_the_question_says_has_its_part_in_an_answer(
+    harbour: Rag, calibrated: Callable[[Calibration], None]
+) -> None:
+    calibrated(Calibration(own=0.01, relevance=0.0, bias=-0.6, mismatch=1.0))
+    assert ask(harbour)[2].answered
+    assert not ask(harbour, QUESTION.replace("Lindesund", "Trondheim"))[2].answered
+
+
 def test_a_calibration_of_another_model_is_not_used(harbour: Rag) -> None:
     bundled = harbour.calibration
     file = harbour.settings.calibration_file(calibration_id(harbour.model))

@@ -67,6 +67,14 @@ def test_an_answer_that_is_not_checked_off_is_warned_of_only_where_its_words_are
     assert [each for each in shown if each.endswith((" checked.", "on it."))] == ([] if line is None else [line])
 
 
+def test_one_sentence_that_is_found_does_not_vouch_for_another(capsys: pytest.CaptureFixture[str]) -> None:
+    first = Citation(1, "model", 0, 3, "Yes", 0, 3, 1.0, verified=False, found=True)
+    second = replace(first, answer_start=4, answer_end=9, found=False)
+    retrieval = RetrievalEvent("Is it old?", (_passage(1),), 0.1)
+    AnswerView(Output()).show([retrieval, DoneEvent("Yes. No, it.", True, "stop", (first, second), COST)])
+    assert "What it says was not found in the passages" in capsys.readouterr().out
+
+
 def test_an_answer_without_any_citation_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
     AnswerView(Output()).show([DoneEvent("Yes", True, "stop", (), COST)])
     assert "What it says was not found in the passages" in capsys.readouterr().out

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from rag.mismatch import mismatch
+from rag.mismatch import compared, mismatch
+from rag.opposites import OPPOSITES
+from rag.terms import terms
 from tests.rag.passages import passage
 
 TEXT = (
@@ -46,6 +48,28 @@ def test_one_passage_has_to_match_in_all_and_may_stand_anywhere() -> None:
 
 def test_a_denial_matches_a_sentence_that_denies() -> None:
     assert of("What is not allowed on board?") == pytest.approx(of("What is allowed on board?"))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Isn't the lighthouse kept by Ingrid Solheim?",  # polite, not denying
+        "How long does the ferry from Lindesund to Kelder take?",  # no opposite of short
+        "the keeper of the lighthouse, and I've lost the number",
+    ],
+)
+def test_how_people_ask_does_not_speak_against_an_answer(question: str) -> None:
+    found = compared(question, f"{TEXT} Short trips are on Mondays.", alike(terms(question)))
+    assert (found.unknown, found.opposite, found.denial) == (0, 0, 0)
+
+
+def test_long_words_in_front_do_not_shift_the_sentences() -> None:
+    question, plain = "When does the ferry leave?", "The ferry leaves daily at noon."
+    assert compared(question, "Die Straße ist groß. " * 12 + plain, alike(terms(question))).unsaid == 0
+
+
+def test_every_word_has_one_opposite() -> None:
+    assert all(OPPOSITES[other] == word for word, other in OPPOSITES.items())
 
 
 def test_nothing_speaks_against_what_is_there_word_for_word_nor_where_nothing_was_found() -> None:

@@ -19,7 +19,7 @@ RIGHT, EM, F1, ROUGE_L = "right", "EM", "F1", "ROUGE-L"
 FOUND = "passages found"
 PRECISION, RECALL, FIRST = "citation precision", "citation recall", "first citation right"
 VERIFIED, VERIFIED_RIGHT = "citations verified", "verified ones right"
-RIGHT_CHECKED, CHECKED_RIGHT = "right answers verified", "verified answers right"
+VERIFIED_OF_RIGHT, RIGHT_OF_VERIFIED = "right answers verified", "verified answers right"
 QUOTED = "in passages' words"
 WRONGLY_DECLINED, RIGHTLY_DECLINED = "answerable declined", "unanswerable declined"
 TTFT, TOTAL, SPEED, CACHED = "ttft_s", "total_s", "tokens/s", "cached"
@@ -35,8 +35,8 @@ MEASURES = {
     FIRST: "%",
     VERIFIED: "%",
     VERIFIED_RIGHT: "%",
-    RIGHT_CHECKED: "%",
-    CHECKED_RIGHT: "%",
+    VERIFIED_OF_RIGHT: "%",
+    RIGHT_OF_VERIFIED: "%",
     QUOTED: "%",
     WRONGLY_DECLINED: "% wrong",
     RIGHTLY_DECLINED: "%",
@@ -76,8 +76,8 @@ class Outcome:
         declined = float(self.declined)
         if not task.answerable:
             nothing = dict.fromkeys(MEASURES)
-            wrong = 0.0 if self._is_checked else None
-            told = {CHECKED_RIGHT: wrong, QUOTED: self._quoted()}
+            wrong = 0.0 if self._is_verified else None
+            told = {RIGHT_OF_VERIFIED: wrong, QUOTED: self._quoted()}
             return {**nothing, RIGHT: declined, **told, RIGHTLY_DECLINED: declined}
         said, long = self.said, task.long_references
         right = float(bool(said) and task.is_right(said))
@@ -88,8 +88,8 @@ class Outcome:
             ROUGE_L: scores.rouge_l(said, long) if long else None,
             FOUND: task.found(self.passages),
             **self._citation_values(),
-            RIGHT_CHECKED: float(self._is_checked) if right else None,
-            CHECKED_RIGHT: right if self._is_checked else None,
+            VERIFIED_OF_RIGHT: float(self._is_verified) if right else None,
+            RIGHT_OF_VERIFIED: right if self._is_verified else None,
             QUOTED: self._quoted(),
             WRONGLY_DECLINED: declined,
             RIGHTLY_DECLINED: None,
@@ -125,8 +125,8 @@ class Outcome:
         }
 
     @property
-    def _is_checked(self) -> bool:
-        """Whether it is shown without a word of doubt."""
+    def _is_verified(self) -> bool:
+        """Whether it is shown without a line that says that it could not be checked."""
         return not self.declined and any(one.verified for one in self.citations)
 
     def _citation_values(self) -> dict[str, float | None]:

@@ -86,3 +86,12 @@ def test_words_that_may_be_numbers_or_months_are_left_alone_where_they_are_not()
 def test_what_a_question_names_may_be_unknown_to_a_text(question: str, unknown: set[str]) -> None:
     text = "The 2024 edition for the Merganser covers 11 lamps in Germany and the US, and fault e38."
     assert unknown_in(text, question) == unknown
+
+
+def test_a_code_is_not_known_by_its_digits_nor_a_country_by_its_neighbour() -> None:
+    text = "Fault E42 means that a pump is blocked. Sold in Austria and Slovakia, a pump costs 41 euros."
+    assert unknown_in(text, "What does fault E41 mean?") == {"E41"}
+    assert unknown_in(text, "What does a pump cost in Australia?") == {"Australia"}
+    assert unknown_in(text, "Is it sold in Slovenia?") == {"Slovenia"}
+    assert unknown_in(text, "Where is it sold by Austrian firms, and I've to pay 41 euros?") == set()
+    assert unknown_in("x" * 20_000, "Who is Ada 42?") == {"Ada", "42"}  # long runs of letters take no time

@@ -77,6 +77,26 @@ def test_an_answer_is_not_checked_off_where_the_passage_does_not_know_what_is_as
     assert (support.verified, support.found) == (False, True)
 
 
+def test_what_a_passage_denies_is_neither_checked_off_nor_said_there(make_passage: Make, checks: Checks) -> None:
+    leave = make_passage(1, "Employees may not carry over unused leave. About a million hours were lost by it in 2020.")
+    denied = cited("What happens to leave?", "Employees may carry over unused leave [1].", [leave], checks)[0]
+    assert (denied.verified, denied.found) == (False, False)
+    assert not found("Who may carry over unused leave?", "Employees", leave, checks).verified
+    assert not found("How many hours were lost?", "over a million", leave, checks).found
+
+
+def test_what_a_follow_up_leans_on_need_not_stand_beside_its_answer(make_passage: Make, checks: Checks) -> None:
+    fee = make_passage(1, "The ferry fee in Kelder is 40 euros.")
+    assert found("What is the ferry fee in Kelder? (about fee Lindesund)", "40 euros", fee, checks).verified
+    assert not found("What is the ferry fee in Lindesund?", "40 euros", fee, checks).verified
+
+
+def test_of_a_question_in_small_letters_the_rarest_word_has_to_be_there(make_passage: Make, checks: Checks) -> None:
+    mayor = make_passage(1, "Anna Holm is the mayor of Oslo.")
+    assert found("who is the mayor of oslo?", "Anna Holm", mayor, checks).verified
+    assert not found("who is the mayor of zwolle?", "Anna Holm", mayor, checks).verified
+
+
 def test_an_answer_that_only_repeats_the_question_is_not_checked_off(make_passage: Make, checks: Checks) -> None:
     war = make_passage(1, WAR)
     assert not found("Which admiral led the fleet?", "the fleet", war, checks).verified

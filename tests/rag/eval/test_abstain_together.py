@@ -88,6 +88,23 @@ def test_where_retrieval_alone_declines_more_than_is_allowed_the_model_declines_
     assert (declined == cases.of(cases.beyond, ANSWERABLE)).all()
 
 
+def test_the_more_of_the_question_no_passage_says_the_more_speaks_for_declining() -> None:
+    drawn = np.random.default_rng(3)
+    cases = [
+        JudgedCase(kind, "?", Judged(Grounds(0.5, float(told)), 1 / (1 + np.exp(-own)), "x", verified=True))
+        for kind, shift in ((ANSWERABLE, 0.0), (OWN, 1.5))
+        for told, own in zip(drawn.uniform(0, 2, 200) + shift, drawn.normal(0.3 * shift, 1, 200), strict=True)
+    ]
+    every = Half(cases, min_relevance=0.0)
+    calibration = calibrated(every, RATE)
+    assert calibration is not None
+    assert calibration.mismatch > 1
+    scores = every.scores(calibration)
+    assert (every.of(scores["together"], OWN) > 0).mean() > 0.5
+    one = cases[0].judged
+    assert scores["together"][0] == pytest.approx(calibration.score(one.likely_declined, one.grounds))
+
+
 def test_a_model_that_declines_the_answerable_rather_gets_no_calibration() -> None:
     assert calibrated(half(1, model=-2.0), RATE) is None
 

@@ -57,5 +57,16 @@ def test_a_word_becomes_its_opposite_unless_that_is_in_the_passage_as_well() -> 
     assert "Who built the last castle?" not in ways("Who built the first castle?", PASSAGE + " The last one fell.")
 
 
+def test_names_are_exchanged_whole_and_numbers_are_no_part_of_a_word() -> None:
+    assert not any("Norwayy" in other for other in ways("Which German princes ruled Germany?", PASSAGE, ["In Norway."]))
+    assert not any(other != "What does CO2 do in the 19th?" for other in ways("What does CO2 do in the 19th?"))
+    assert ways("How long is the river?") == set()
+
+
+def test_the_opposite_may_stand_in_no_source() -> None:
+    sources = [PASSAGE, "Bob was the last to build a castle."]
+    assert "Who built the last castle?" not in ways("Who built the first castle?", PASSAGE, sources)
+
+
 def test_a_question_with_nothing_to_change_stays_as_it_is() -> None:
     assert ways("Why?") == set()

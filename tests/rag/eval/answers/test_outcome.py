@@ -4,7 +4,6 @@ import pytest
 
 from rag.eval.answers.figures import figures
 from rag.eval.answers.outcome import (
-    CHECKED_RIGHT,
     EM,
     F1,
     FIRST,
@@ -13,10 +12,11 @@ from rag.eval.answers.outcome import (
     QUOTED,
     RECALL,
     RIGHT,
-    RIGHT_CHECKED,
+    RIGHT_OF_VERIFIED,
     RIGHTLY_DECLINED,
     ROUGE_L,
     VERIFIED,
+    VERIFIED_OF_RIGHT,
     VERIFIED_RIGHT,
     WRONGLY_DECLINED,
     Outcome,
@@ -64,7 +64,7 @@ def test_citations_are_right_where_the_answer_stands(outcome, citation):
 def test_what_is_verified_is_counted_among_the_right_answers_and_what_is_right_among_the_verified(outcome, citation):
     def counted(task, answer, *, verified):
         values = outcome(task, answer, citations=[citation(1, verified=verified)]).values()
-        return values[RIGHT_CHECKED], values[CHECKED_RIGHT]
+        return values[VERIFIED_OF_RIGHT], values[RIGHT_OF_VERIFIED]
 
     assert counted(TASK, "Marit", verified=True) == (1, 1)
     assert counted(TASK, "Marit", verified=False) == (0, None)
