@@ -169,6 +169,42 @@ def adapter(
         output.out.print(f"{out}" if score is None else f"{out}: {score}", markup=False)
 
 
+@app.command()
+def average(
+    ctx: typer.Context,
+    adapters: Annotated[list[Path], typer.Argument(exists=True, help="Folders of adapters of one model.")],
+    out: Out,
+    weights: Annotated[
+        str | None, typer.Option(help="What each counts, with commas between.", show_default="all the same")
+    ] = None,
+    model: Model = None,
+    *,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make one adapter of several: of runs that went on from one another, the mean is often better than each.
+
+    It has the rank of the last one.
+    """
+    from rag.console import Output
+    from serving.models.adapter import open_adapter
+    from serving.models.load import open_model
+    from serving.tune.average import average as averaged
+
+    output = Output(quiet=quiet, as_json=json)
+    settings = ctx.obj.settings(model=model)
+    try:
+        shares = [1.0] * len(adapters) if weights is None else [float(each) for each in weights.split(",")]
+    except ValueError as error:
+        raise typer.BadParameter(f"--weights {weights}: numbers with commas between are expected") from error
+    base = open_model(settings.model, settings.models_folder, output.note)
+    kept = averaged(base, [open_adapter(each, base.config) for each in adapters], shares, out)
+    if json:
+        output.json({"adapter": out, "kept": kept})
+    else:
+        output.out.print(f"{out}: at least {kept:.1%} of each matrix's mean", markup=False)
+
+
 def _material(
     lessons: list[Path] | None,
     dev: Path | None,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from serving.models.adapter import AdapterNotes
+    from serving.models.prepared import PreparedModel
     from serving.tune.matrix import AdaptedMatrix
     from serving.tune.model import TunedModel
 
@@ -50,6 +51,11 @@ def named_parts(model: TunedModel) -> Iterator[tuple[str, torch.Tensor]]:
     """What is learnt under `peft`'s names; views of the model's tensors."""
     for matrix in model.matrices:
         yield from _parts_of(matrix)
+
+
+def base_name(model: PreparedModel) -> str:
+    """What an adapter's file calls the model that it belongs to."""
+    return model.name if model.path.is_file() else str(model.path)
 
 
 def part_name(matrix: str, side: str) -> str:

@@ -19,7 +19,7 @@ from serving.tune.checkpoint import Checkpoints
 from serving.tune.encode import LessonEncoder
 from serving.tune.layout import Attention, LayoutMaker
 from serving.tune.model import LoraShape, TunedModel
-from serving.tune.save import save_adapter
+from serving.tune.save import base_name, save_adapter
 from serving.tune.start import begin_from, require_shape
 from serving.tune.train import Held, Trainer, TrainSettings
 
@@ -154,15 +154,14 @@ def _checkpoints(model: PreparedModel, material: Material, folder: Path, setting
     )
     if settings.start is not None:
         recipe += f", begun from {settings.start.name} {settings.start.fingerprint[:12]}"
-    is_file = model.path.is_file()
     notes = AdapterNotes(
         name=folder.name,
-        base_sha256=_sha256(model.path) if is_file else None,
+        base_sha256=_sha256(model.path) if model.path.is_file() else None,
         prompt_version=material.prompt_version,
         repair_tokens=0 if settings.attention is Attention.BLOCK else None,
     )
     training = folder.with_name(folder.name + ".training")
-    return Checkpoints(training, model.name if is_file else str(model.path), notes, recipe)
+    return Checkpoints(training, base_name(model), notes, recipe)
 
 
 def _size(lessons: Sequence[EncodedLesson]) -> str:
