@@ -22,7 +22,7 @@ from rag.eval.answers.variant import parse_variants
 from rag.eval.questions import load_questions
 from rag.events import AnswerEvent, DoneEvent, ErrorEvent, RetrievalEvent, TokenEvent
 
-RIGHT_AT_LEAST = 33  # of all 60; `rag eval answers` says how many are
+RIGHT_AT_LEAST = 37  # of all 60; `rag eval answers` says how many are
 
 QUESTIONS = json.loads((demo_folder() / "questions.json").read_text(encoding="utf-8"))["questions"]
 ANSWERABLE = [entry for entry in QUESTIONS if entry["documents"]]
