@@ -96,7 +96,7 @@ def test_the_model_is_asked_as_the_product_asks_it_with_and_without_some_documen
         )
     assert there is not None
     assert gone is not None
-    assert there.relevance > gone.relevance
+    assert there.grounds.relevance > gone.grounds.relevance
     assert 0 < there.likely_declined < 1
     assert there.answer
     assert "[0]" not in there.answer
