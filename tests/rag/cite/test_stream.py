@@ -119,6 +119,20 @@ def test_abbreviations_and_decimals_do_not_end_a_sentence() -> None:
     assert len(sentence_spans("Dr. Kettlewell paid 3.5 euros, e.g. for tea. Then she left.")) == 2
 
 
+def test_a_sentence_goes_on_in_the_next_line_where_the_text_was_wrapped() -> None:
+    wrapped = "The gauge was withdrawn because its tube could not be kept dry in\npeaty water. It is not repaired."
+    assert [wrapped[start:end] for start, end in sentence_spans(wrapped)] == [wrapped[:78], wrapped[79:]]
+    for text in (
+        "Warranty\nfor all instruments",  # a heading is short
+        "part_number: MG3-00-01; description: gauge; weight_kg: 2.4\npart_number: MG3-SB-07; description: board",
+        "| Christchurch, New Zealand | Southern Gauging | 15 days |\nchambery",
+        "Everybody carries these things wherever the slope is steep:\nshovel\nprobe",
+        "A line that is certainly as long as one that is wrapped\n\nand another paragraph",
+        "A line that is certainly as long as one that is wrapped\n- an item",
+    ):
+        assert len(sentence_spans(text)) == text.replace("\n\n", "\n").count("\n") + 1
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_pieces_of_any_size_give_the_same_answer_and_citations(seed: int) -> None:
     text = "It is replaced every 14 months [1]. Staff check in every two hours. [2] See [9] and [x]. A list[2, 1] ends"
