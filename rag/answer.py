@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rag.ask_settings import AskSettings
+    from rag.cite import TermWeights
     from rag.conversation.understand import Meaning
     from rag.events import Nearest, Passage
     from rag.plan import Plan, Planner
@@ -110,16 +111,19 @@ class _Answer:
         judge = self._settings.sentence_judge() if self._settings.compress < 1 else None
         compressor = Compressor(self._settings.compress, runtime.token_offsets, weights, judge)
         prompt = compressor.compress(prompt, " ".join(meaning.searched), [passage.final_score for passage in passages])
-        opening = self._opening(lambda: Grounds(found.relevance, mismatch(self._question, passages, weights)))
+        opening = self._opening(found.relevance, passages, weights)
         replies_to = (self._prompted, passages, self._settings, weights, self._cancel, opening)
         reply = QuotingReply(prompt, *replies_to) if self._settings.quote else Reply(*replies_to)
         yield from self._clock.timed(reply.events(runtime, prompt))
         yield from self._end(reply, runtime.name, lambda: nearest(self._prompted, passages, weights))
 
-    def _opening(self, grounds: Callable[[], Grounds]) -> Opening | None:
+    def _opening(self, relevance: float, passages: Sequence[Passage], weights: TermWeights) -> Opening | None:
         """How the model begins to decline, and how likely that must be."""
         calibration = self._settings.calibration()
-        return None if calibration is None else Opening(MODEL_DECLINES, calibration.at_least(grounds()))
+        if calibration is None:
+            return None
+        grounds = Grounds(relevance, mismatch(self._question, passages, weights))
+        return Opening(MODEL_DECLINES, calibration.at_least(grounds))
 
     def _retrieve(self, retriever: Finder, meaning: Meaning, on_candidates: OnCandidates | None) -> Retrieval:
         settings = self._settings

@@ -89,8 +89,11 @@ def missing_facts(sentence: str, given: str, place: str) -> set[str]:
 
 def missing_names(sentence: str, given: str, place: str) -> set[str]:
     """Words of a sentence that are written as names and stand neither in the question nor in the place it cites."""
+    names = set(_names(sentence))
+    if not names:
+        return names
     known = _stems(f"{given} {place}") | _initials(place) | _initials(given)
-    return {name for name in _names(sentence) if not _known(name, known)}
+    return {name for name in names if not _known(name, known)}
 
 
 def unknown_in(text: str, question: str) -> set[str]:
@@ -99,15 +102,26 @@ def unknown_in(text: str, question: str) -> set[str]:
     A name is known by all but its last letters (German, where it says Germany) and by its initials (the US); any
     question begins with a capital. Names that are written small are not seen.
     """
-    numbers, short = facts(text), {word.replace(".", "") for word in _ABBREVIATION.findall(text)}
-    words = {word.casefold() for word in _CODE.findall(text)}
-    unseen = [word for word in _CODE.findall(question) if word.casefold() not in words]
-    codes = {word for word in unseen if not (word[0].isdigit() and facts(word) & numbers)}
-    rest = question.partition(" ")[2]
-    called = {word for run in _RUN.findall(rest) if _initials_of(run) in short for word in run.split()}
-    names = missing_names(f"of {rest}", "", text) - called
-    known = [word.casefold() for word in _WORD.findall(text)] if names else []
-    return codes | {name for name in names if not _CONTRACTED.fullmatch(name) and not _is_begun(name.casefold(), known)}
+    return _unknown_codes(text, question) | _unknown_names(text, question.partition(" ")[2])
+
+
+def _unknown_codes(text: str, question: str) -> set[str]:
+    asked = _CODE.findall(question)
+    words = {word.casefold() for word in _CODE.findall(text)} if asked else set()
+    unseen = [word for word in asked if word.casefold() not in words]
+    numbers = facts(text) if unseen else set()
+    return {word for word in unseen if not (word[0].isdigit() and facts(word) & numbers)}
+
+
+def _unknown_names(text: str, question: str) -> set[str]:
+    names = missing_names(f"of {question}", "", text)
+    if not names:
+        return names
+    short = {word.replace(".", "") for word in _ABBREVIATION.findall(text)}
+    called = {word for run in _RUN.findall(question) if _initials_of(run) in short for word in run.split()}
+    known = [word.casefold() for word in _WORD.findall(text)]
+    left = names - called
+    return {name for name in left if not _CONTRACTED.fullmatch(name) and not _is_begun(name.casefold(), known)}
 
 
 def _is_begun(name: str, words: Sequence[str]) -> bool:

@@ -61,8 +61,7 @@ def own_shape(adapter: Adapter) -> LoraShape:
     scales = {change.scale for change in adapter.changes}
     if lowest != highest or len(scales) > 1:
         raise InvalidRequestError(
-            f"{adapter.folder}: its matrices differ in rank or alpha; only an adapter of one rank and alpha can be "
-            "learnt on from"
+            f"{adapter.folder}: its matrices differ in rank or alpha; give an adapter with one of each for all of them"
         )
     return LoraShape(lowest, round(scales.pop() * lowest, 9))
 
