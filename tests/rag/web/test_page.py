@@ -129,6 +129,9 @@ def test_a_question_streams_its_answer_and_its_sources_open(live, open_page):
 
 def test_escape_stops_an_answer_and_the_server_stops_too(live, open_page, until):
     page = open_page(live)
+    network = page.context.new_cdp_session(page)  # so slow that even a short answer can be seen to come
+    slow = {"offline": False, "latency": 0, "downloadThroughput": 3000, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", slow)
     ask(page)
     page.wait_for_selector(".streaming .answer-text:not(:empty)")
     page.keyboard.press("Escape")
