@@ -78,6 +78,12 @@ def open_page(browser, until):
     assert complaints == []
 
 
+def slow_down(page):
+    """Makes the network so slow that even a short answer can be seen to come."""
+    slow = {"offline": False, "latency": 0, "downloadThroughput": 3000, "uploadThroughput": -1}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+
+
 def ask(page, question=QUESTION):
     page.fill("#question", question)
     page.press("#question", "Enter")
@@ -104,6 +110,7 @@ def test_an_answer_can_be_kept_to_quotations(live, open_page):
 
 def test_a_question_streams_its_answer_and_its_sources_open(live, open_page):
     page = open_page(live)
+    slow_down(page)
     ask(page)
     page.wait_for_selector(".streaming .answer-text:not(:empty)")
     assert page.is_visible("#stop-button")
@@ -129,9 +136,7 @@ def test_a_question_streams_its_answer_and_its_sources_open(live, open_page):
 
 def test_escape_stops_an_answer_and_the_server_stops_too(live, open_page, until):
     page = open_page(live)
-    network = page.context.new_cdp_session(page)  # so slow that even a short answer can be seen to come
-    slow = {"offline": False, "latency": 0, "downloadThroughput": 3000, "uploadThroughput": -1}
-    network.send("Network.emulateNetworkConditions", slow)
+    slow_down(page)
     ask(page)
     page.wait_for_selector(".streaming .answer-text:not(:empty)")
     page.keyboard.press("Escape")
